@@ -1,0 +1,20 @@
+package = "mod_invites_invited"
+version = "0.1.0-1"
+source = {
+	url = "https://example.org/invited/mod_invites_invited-0.1.0.tar.gz",
+	dir = "mod_invites_invited",
+}
+description = {
+	summary = "Invites for Prosody, kept by the invited daemon",
+	detailed = "Takes the place of Prosody's own mod_invites. mod_invites_register and mod_invites_adhoc stay as they are.",
+	license = "MIT OR Apache-2.0",
+}
+dependencies = {
+	"lua >= 5.2",
+}
+build = {
+	type = "builtin",
+	modules = {
+		["mod_invites.mod_invites"] = "mod_invites.lua",
+	},
+}

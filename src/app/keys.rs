@@ -1,0 +1,142 @@
+//! Makes, accepts and takes back API keys.
+
+use super::App;
+use crate::api_key::{ApiKey, PresentedKey, Scope};
+use crate::config::Host;
+use crate::error::Error;
+use crate::{secret, store};
+
+/// What a key is made from.
+#[derive(Debug, Default)]
+pub struct NewKey {
+    pub name: Option<String>,
+    /// Seconds that it is good; for ever if absent.
+    pub expires_in: Option<i64>,
+    /// `create` if empty.
+    pub scopes: Vec<Scope>,
+    pub max_per_day: Option<i64>,
+}
+
+/// A key that was good a moment ago; whatever is done with it checks it again.
+#[derive(Debug)]
+pub struct AcceptedKey {
+    pub(super) id: String,
+    pub(super) secret_hash: [u8; 32],
+    pub(super) limited: bool,
+}
+
+impl AcceptedKey {
+    /// Names the key, not a secret.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl App {
+    /// Makes a key; it can be shown only now.
+    pub async fn create_key(&self, host: &Host, new: NewKey) -> Result<PresentedKey, Error> {
+        if new
+            .name
+            .as_ref()
+            .is_some_and(|name| name.len() > 200 || name.chars().any(char::is_control))
+        {
+            return Err(Error::invalid(
+                "name",
+                "a name is one line of at most 200 bytes",
+            ));
+        }
+        if new.max_per_day.is_some_and(|max| max < 1) {
+            return Err(Error::invalid("max_per_day", "it must be at least 1"));
+        }
+        let mut scopes = new.scopes;
+        if scopes.is_empty() {
+            scopes.push(Scope::Create);
+        }
+        scopes.sort_unstable();
+        scopes.dedup();
+        let now = self.clock.now();
+        loop {
+            let key = PresentedKey::generate();
+            let stored = store::NewKey {
+                host: &host.domain,
+                id: &key.id,
+                secret_hash: key.secret_hash(&host.domain),
+                name: new.name.as_deref(),
+                scopes: &scopes,
+                created_at: now,
+                expires_at: new.expires_in.map(|seconds| now.plus(seconds)),
+                max_per_day: new.max_per_day,
+            };
+            match self.store.create_key(stored).await {
+                Ok(()) => return Ok(key),
+                // Six random bytes can meet twice.
+                Err(store::Error::Conflict) => {}
+                Err(other) => return Err(other.into()),
+            }
+        }
+    }
+
+    /// Checks a key that somebody presents. Bad ones never reach the writer.
+    pub async fn accept_key(
+        &self,
+        host: &Host,
+        text: &str,
+        scope: Scope,
+    ) -> Result<AcceptedKey, Error> {
+        let presented: PresentedKey = text.parse().map_err(|_| Error::KeyRefused)?;
+        let found = self.store.find_key(&host.domain, &presented.id).await?;
+        let hash = presented.secret_hash(&host.domain);
+        // An unknown id costs the same comparison as a known one.
+        let stored = found.as_ref().map_or([0; 32], |(_, stored)| *stored);
+        let equal = secret::equal(&hash, &stored);
+        match found {
+            Some((key, _)) if equal && key.may(scope) && self.is_current(&key) => Ok(AcceptedKey {
+                id: key.id,
+                secret_hash: hash,
+                limited: key.max_per_day.is_some(),
+            }),
+            _ => {
+                self.metrics.keys_refused.inc();
+                Err(Error::KeyRefused)
+            }
+        }
+    }
+
+    /// Forgets a key.
+    pub async fn delete_key(&self, host: &Host, id: &str) -> Result<(), Error> {
+        // People paste the whole key, too.
+        let id = id.split('/').next().unwrap_or_default();
+        if self.store.delete_key(&host.domain, id).await? {
+            Ok(())
+        } else {
+            Err(Error::KeyUnknown)
+        }
+    }
+
+    /// After a refusal inside the statement: an error if the key was the reason.
+    pub(super) async fn why_key_refused(
+        &self,
+        host: &Host,
+        key: &AcceptedKey,
+    ) -> Result<(), Error> {
+        let now = self.clock.now();
+        match self.store.find_key(&host.domain, &key.id).await? {
+            Some((stored, hash))
+                if secret::equal(&hash, &key.secret_hash) && self.is_current(&stored) =>
+            {
+                if stored.max_per_day.is_some() {
+                    let tomorrow = (now.day() + 1) * 86_400;
+                    return Err(Error::KeyLimit {
+                        retry_after: tomorrow - now.0,
+                    });
+                }
+                Ok(())
+            }
+            _ => Err(Error::KeyRefused),
+        }
+    }
+
+    fn is_current(&self, key: &ApiKey) -> bool {
+        key.expires_at.is_none_or(|end| self.clock.now() <= end)
+    }
+}

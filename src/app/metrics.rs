@@ -1,0 +1,54 @@
+//! Counters for whoever watches over the daemon.
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
+
+/// What has happened since the start of this process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    pub invites_created: Counter,
+    pub reservations: Counter,
+    pub reservations_refused: Counter,
+    pub confirmed: Counter,
+    pub released: Counter,
+    pub keys_refused: Counter,
+}
+
+impl Metrics {
+    /// All counters at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("invited");
+        let mut counter = |name, help| {
+            let counter = Counter::default();
+            registry.register(name, help, counter.clone());
+            counter
+        };
+        Self {
+            invites_created: counter("invites_created", "Invites made"),
+            reservations: counter("reservations", "Uses of invites bound to an attempt"),
+            reservations_refused: counter("reservations_refused", "Attempts that got no use"),
+            confirmed: counter(
+                "registrations_confirmed",
+                "Accounts, resets and contacts made",
+            ),
+            released: counter("reservations_released", "Uses given back"),
+            keys_refused: counter("keys_refused", "Requests without a good API key"),
+            registry,
+        }
+    }
+
+    /// The counters in the text form of OpenMetrics.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a String cannot fail");
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}

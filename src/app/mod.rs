@@ -1,0 +1,60 @@
+//! What `invited` does. It knows neither HTTP nor SQL text; whatever changes state or reaches the
+//! XMPP server goes through here. Plain reads may go from a door straight to the store.
+
+mod invites;
+mod keys;
+mod metrics;
+mod registration;
+mod sweeper;
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::store::Store;
+use crate::token::Sealer;
+use crate::xmpp;
+
+pub use invites::{By, Created, FindBy};
+pub use keys::{AcceptedKey, NewKey};
+pub use metrics::Metrics;
+
+/// Shared handles. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct App {
+    pub store: Store,
+    pub clock: Clock,
+    pub config: Arc<Config>,
+    pub metrics: Arc<Metrics>,
+    sealer: Arc<Sealer>,
+    /// In the order of `config.hosts`.
+    servers: Arc<[xmpp::Server]>,
+}
+
+impl App {
+    /// Puts the parts together.
+    pub fn new(store: Store, clock: Clock, config: Arc<Config>, sealer: Sealer) -> Self {
+        let servers = config.hosts.iter().map(server).collect();
+        Self {
+            store,
+            clock,
+            config,
+            metrics: Arc::default(),
+            sealer: Arc::new(sealer),
+            servers,
+        }
+    }
+}
+
+fn server(host: &crate::config::Host) -> xmpp::Server {
+    let tls = match host.xmpp.tls {
+        crate::config::file::Tls::Direct => xmpp::Tls::Direct,
+        crate::config::file::Tls::Starttls => xmpp::Tls::StartTls,
+    };
+    let address = host
+        .xmpp
+        .address
+        .clone()
+        .map(|(host, port)| xmpp::Address { host, port, tls });
+    xmpp::Server::new(host.domain.to_string(), address, host.xmpp.ca_file.clone())
+}

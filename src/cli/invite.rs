@@ -1,0 +1,389 @@
+//! `invited invite …`
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{Failure, Outcome, print, print_json, print_table, span};
+use crate::app::{App, By, FindBy};
+use crate::clock::Timestamp;
+use crate::config::Host;
+use crate::error::Error;
+use crate::http::pages::qr;
+use crate::invite::{Invite, Kind, Lifetime, NewInvite, State};
+use crate::jid::BareJid;
+use crate::store::ListInvites;
+use crate::token::InviteToken;
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Invite somebody to become a contact of a local user.
+    Contact {
+        /// The local user.
+        #[arg(value_name = "USER@HOST")]
+        inviter: String,
+        /// Let people without an account make one here.
+        #[arg(long)]
+        allow_registration: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Invite somebody to make an account, and print the link.
+    Create {
+        /// The XMPP host.
+        host: String,
+        /// The only name that the account may have; nobody else gets it meanwhile.
+        #[arg(long, value_name = "NAME")]
+        username: Option<String>,
+        /// A role of the new account, primary first. May be repeated.
+        #[arg(long, value_name = "ROLE")]
+        role: Vec<String>,
+        /// A group that the new account joins. May be repeated.
+        #[arg(long, value_name = "GROUP")]
+        group: Vec<String>,
+        #[command(flatten)]
+        uses: Uses,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// List the invites of a host, oldest first.
+    List {
+        /// The XMPP host.
+        host: String,
+        /// Only those that are open, used, expired or revoked.
+        #[arg(long)]
+        state: Option<State>,
+        /// One JSON array with all fields.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let somebody who forgot the password choose a new one.
+    Reset {
+        /// The account.
+        #[arg(value_name = "USER@HOST")]
+        account: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Take an invite back.
+    Revoke {
+        /// The XMPP host.
+        host: String,
+        /// The token, the link, the URI or the id.
+        #[arg(allow_hyphen_values = true)]
+        token: String,
+    },
+    /// Show an invite and what it gave.
+    Show {
+        /// The XMPP host.
+        host: String,
+        /// The token, the link, the URI or the id.
+        #[arg(allow_hyphen_values = true)]
+        token: String,
+        /// One JSON object with all fields.
+        #[arg(long)]
+        json: bool,
+        /// Draw the link as a QR code, too.
+        #[arg(long, conflicts_with = "json")]
+        qr: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Uses {
+    /// How many accounts it gives.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i64).range(1..))]
+    max_uses: i64,
+    /// No limit to the accounts that it gives.
+    #[arg(long, conflicts_with = "max_uses")]
+    unlimited: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Common {
+    /// How long it is good: 12h, 7d, or never (accounts only).
+    #[arg(long, value_name = "SPAN")]
+    expires_in: Option<String>,
+    /// A remark for yourself; the invitee does not see it.
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+    /// Draw the link as a QR code, too.
+    #[arg(long, conflicts_with = "json")]
+    qr: bool,
+    /// One JSON object with all fields.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Common {
+    fn lifetime(&self) -> Result<Lifetime, Failure> {
+        match self.expires_in.as_deref() {
+            None => Ok(Lifetime::Default),
+            Some("never") => Ok(Lifetime::Never),
+            Some(text) => span(text)
+                .map(Lifetime::Seconds)
+                .map_err(|why| Failure::Usage(format!("--expires-in: {why}"))),
+        }
+    }
+}
+
+pub async fn run(command: Command, app: App) -> Outcome {
+    match command {
+        Command::Contact {
+            inviter,
+            allow_registration,
+            common,
+        } => {
+            let (host, jid) = account(&app, &inviter)?;
+            let mut new = new_invite(Kind::Contact, &common)?;
+            new.localpart = Some(jid.localpart);
+            new.allow_registration = allow_registration;
+            create(&app, host, new, &common).await
+        }
+        Command::Create {
+            host,
+            username,
+            role,
+            group,
+            uses,
+            common,
+        } => {
+            let host = app.config.host(&host)?;
+            let mut new = new_invite(Kind::Account, &common)?;
+            new.localpart = match username {
+                Some(name) => Some(
+                    name.parse()
+                        .map_err(|why| Failure::Usage(format!("--username: {name:?} {why}")))?,
+                ),
+                None => None,
+            };
+            new.max_uses = (!uses.unlimited).then_some(uses.max_uses);
+            new.details.roles = role;
+            new.details.groups = group;
+            create(&app, host, new, &common).await
+        }
+        Command::List { host, state, json } => list(&app, &host, state, json).await,
+        Command::Reset {
+            account: of,
+            common,
+        } => {
+            let (host, jid) = account(&app, &of)?;
+            let mut new = new_invite(Kind::Reset, &common)?;
+            new.localpart = Some(jid.localpart);
+            create(&app, host, new, &common).await
+        }
+        Command::Revoke { host, token } => revoke(&app, &host, &token).await,
+        Command::Show {
+            host,
+            token,
+            json,
+            qr,
+        } => show(&app, &host, &token, json, qr).await,
+    }
+}
+
+fn account<'a>(app: &'a App, text: &str) -> Result<(&'a Host, BareJid), Failure> {
+    let jid: BareJid = text
+        .parse()
+        .map_err(|_| Failure::Usage(format!("{text:?} is not USER@HOST")))?;
+    Ok((app.config.host(jid.domain.as_str())?, jid))
+}
+
+fn new_invite(kind: Kind, common: &Common) -> Result<NewInvite, Failure> {
+    let mut new = NewInvite::account();
+    new.kind = kind;
+    new.lifetime = common.lifetime()?;
+    new.details.note.clone_from(&common.note);
+    new.details.source = Some("command line".to_owned());
+    Ok(new)
+}
+
+async fn create(app: &App, host: &Host, new: NewInvite, common: &Common) -> Outcome {
+    let created = app.create_invite(host, new, By::Operator).await?;
+    if common.json {
+        return print_json(&view(app, host, &created.invite, Some(&created.token)));
+    }
+    let url = app.landing_url(host, &created.invite, &created.token);
+    print(&url)?;
+    if common.qr {
+        draw(&url)?;
+    }
+    Ok(())
+}
+
+async fn list(app: &App, host: &str, state: Option<State>, as_json: bool) -> Outcome {
+    let host = app.config.host(host)?;
+    let which = ListInvites {
+        registering: false,
+        after: None,
+        state,
+        limit: usize::MAX,
+    };
+    let invites = app.list_invites(host, which).await?;
+    if as_json {
+        let views: Vec<_> = invites
+            .iter()
+            .map(|invite| view(app, host, invite, app.token_of(invite).as_ref()))
+            .collect();
+        return print_json(&json!(views));
+    }
+    let now = app.clock.now();
+    let rows: Vec<_> = invites.iter().map(|invite| row(invite, now)).collect();
+    print_table(
+        &["ID", "KIND", "NAME", "STATE", "USES", "EXPIRES", "NOTE"],
+        &rows,
+    )
+}
+
+fn row(invite: &Invite, now: Timestamp) -> Vec<String> {
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    vec![
+        invite.id.to_string(),
+        invite.kind.as_str().to_owned(),
+        or_dash(invite.localpart.as_ref().map(ToString::to_string)),
+        invite.state(now).as_str().to_owned(),
+        uses(invite),
+        invite
+            .expires_at
+            .map_or_else(|| "never".to_owned(), Timestamp::short_text),
+        // Control characters of a note would reach the terminal.
+        or_dash(
+            invite
+                .details
+                .note
+                .as_ref()
+                .map(|note| note.escape_debug().to_string()),
+        ),
+    ]
+}
+
+fn uses(invite: &Invite) -> String {
+    match invite.max_uses {
+        Some(max) => format!("{}/{max}", invite.uses),
+        None => format!("{}/∞", invite.uses),
+    }
+}
+
+async fn revoke(app: &App, host: &str, token: &str) -> Outcome {
+    let host = app.config.host(host)?;
+    let (invite, _) = app.find_invite_by(host, &token.parse::<FindBy>()?).await?;
+    if app.revoke_invite(host, &invite).await? {
+        Ok(())
+    } else {
+        Err(Failure::Failed("this invite was revoked before".to_owned()))
+    }
+}
+
+async fn show(app: &App, host: &str, token: &str, as_json: bool, qr: bool) -> Outcome {
+    let host = app.config.host(host)?;
+    let (invite, token) = app.find_invite_by(host, &token.parse::<FindBy>()?).await?;
+    let registrations = app
+        .store
+        .list_registrations(&host.domain, invite.id)
+        .await
+        .map_err(Error::from)?;
+    if as_json {
+        let mut shown = view(app, host, &invite, token.as_ref());
+        shown["registrations"] = registrations
+            .iter()
+            .map(|made| {
+                json!({
+                    "username": made.localpart.as_str(),
+                    "confirmed_at": made.confirmed_at.map(Timestamp::iso),
+                })
+            })
+            .collect();
+        return print_json(&shown);
+    }
+    let url = token
+        .as_ref()
+        .map(|token| app.landing_url(host, &invite, token));
+    let mut lines = vec![
+        ("invite", invite.id.to_string()),
+        ("kind", invite.kind.as_str().to_owned()),
+        ("state", invite.state(app.clock.now()).as_str().to_owned()),
+        ("uses", uses(&invite)),
+        ("made", invite.created_at.short_text()),
+        (
+            "expires",
+            invite
+                .expires_at
+                .map_or_else(|| "never".to_owned(), Timestamp::short_text),
+        ),
+    ];
+    let optional = [
+        ("name", invite.fixed_name().map(ToString::to_string)),
+        ("inviter", invite.inviter().map(ToString::to_string)),
+        ("link", url.clone()),
+        ("uri", token.as_ref().map(|token| app.uri(&invite, token))),
+        ("source", invite.details.source.clone()),
+        (
+            "note",
+            invite
+                .details
+                .note
+                .as_ref()
+                .map(|note| note.escape_debug().to_string()),
+        ),
+        (
+            "roles",
+            Some(invite.details.roles.join(", ")).filter(|roles| !roles.is_empty()),
+        ),
+        (
+            "groups",
+            Some(invite.details.groups.join(", ")).filter(|groups| !groups.is_empty()),
+        ),
+    ];
+    lines.extend(
+        optional
+            .into_iter()
+            .filter_map(|(label, value)| Some((label, value?))),
+    );
+    for made in &registrations {
+        let when = made
+            .confirmed_at
+            .map_or_else(|| "not finished".to_owned(), Timestamp::short_text);
+        lines.push((
+            "gave",
+            format!("{}@{} ({when})", made.localpart, host.domain),
+        ));
+    }
+    for (label, value) in lines {
+        print(&format!("{label:<8} {value}"))?;
+    }
+    match url {
+        Some(url) if qr => draw(&url),
+        _ => Ok(()),
+    }
+}
+
+fn view(app: &App, host: &Host, invite: &Invite, token: Option<&InviteToken>) -> Value {
+    json!({
+        "id": invite.id.to_string(),
+        "kind": invite.kind.as_str(),
+        "state": invite.state(app.clock.now()).as_str(),
+        "token": token.map(InviteToken::expose),
+        "url": token.map(|token| app.landing_url(host, invite, token)),
+        "uri": token.map(|token| app.uri(invite, token)),
+        "username": invite.fixed_name().map(ToString::to_string),
+        "inviter": invite.inviter().map(ToString::to_string),
+        "allow_registration": invite.allow_registration,
+        "uses": invite.uses,
+        "max_uses": invite.max_uses,
+        "created_at": invite.created_at.iso(),
+        "expires_at": invite.expires_at.map(Timestamp::iso),
+        "revoked_at": invite.revoked_at.map(Timestamp::iso),
+        "source": invite.details.source,
+        "note": invite.details.note,
+        "roles": invite.details.roles,
+        "groups": invite.details.groups,
+    })
+}
+
+fn draw(url: &str) -> Outcome {
+    match qr::terminal(url) {
+        Some(code) => print(&code),
+        None => Err(Failure::Failed(
+            "the link is too long for a QR code".to_owned(),
+        )),
+    }
+}

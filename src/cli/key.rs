@@ -1,0 +1,126 @@
+//! `invited key …`
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::{Outcome, print, print_json, print_table, span};
+use crate::api_key::Scope;
+use crate::app::{App, NewKey};
+use crate::clock::Timestamp;
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a key and print it; it is shown only this once.
+    Create(Create),
+    /// Delete a key; the next request with it is refused.
+    #[command(visible_alias = "revoke")]
+    Delete {
+        /// The XMPP host.
+        host: String,
+        /// The part of the key before the slash.
+        #[arg(allow_hyphen_values = true)]
+        id: String,
+    },
+    /// List the keys of a host.
+    List {
+        /// The XMPP host.
+        host: String,
+        /// One JSON array with all fields.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Create {
+    /// The XMPP host.
+    host: String,
+    /// A name that helps to remember what the key is for.
+    #[arg(allow_hyphen_values = true)]
+    name: Option<String>,
+    /// After this span the key is refused: 90d, 12h.
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    expires_in: Option<i64>,
+    /// What the key may do: create (invites), or admin (everything). May be repeated.
+    #[arg(long, value_name = "SCOPE")]
+    scope: Vec<Scope>,
+    /// How many invites it may make in one day (UTC).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    max_per_day: Option<i64>,
+}
+
+impl Command {
+    /// The plainest `create`.
+    pub fn create(host: &str, name: Option<&str>) -> Self {
+        Self::Create(Create {
+            host: host.to_owned(),
+            name: name.map(str::to_owned),
+            expires_in: None,
+            scope: Vec::new(),
+            max_per_day: None,
+        })
+    }
+
+    /// The host that it is about.
+    pub fn host(&self) -> &str {
+        match self {
+            Self::Create(Create { host, .. })
+            | Self::Delete { host, .. }
+            | Self::List { host, .. } => host,
+        }
+    }
+}
+
+pub async fn run(command: Command, app: App) -> Outcome {
+    match command {
+        Command::Create(new) => create(new, &app).await,
+        Command::Delete { host, id } => Ok(app.delete_key(app.config.host(&host)?, &id).await?),
+        Command::List { host, json } => list(&host, json, &app).await,
+    }
+}
+
+async fn create(new: Create, app: &App) -> Outcome {
+    let host = app.config.host(&new.host)?;
+    let key = app
+        .create_key(
+            host,
+            NewKey {
+                name: new.name,
+                expires_in: new.expires_in,
+                scopes: new.scope,
+                max_per_day: new.max_per_day,
+            },
+        )
+        .await?;
+    print(&key.full_text())
+}
+
+async fn list(host: &str, as_json: bool, app: &App) -> Outcome {
+    let host = app.config.host(host)?;
+    let keys = app
+        .store
+        .list_keys(&host.domain)
+        .await
+        .map_err(crate::error::Error::from)?;
+    if as_json {
+        let keys: Vec<_> = keys
+            .iter()
+            .map(|key| {
+                json!({
+                    "id": key.id,
+                    "name": key.name,
+                    "scopes": key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(),
+                    "created_at": key.created_at.iso(),
+                    "expires_at": key.expires_at.map(Timestamp::iso),
+                    "max_per_day": key.max_per_day,
+                })
+            })
+            .collect();
+        return print_json(&json!(keys));
+    }
+    let rows: Vec<_> = keys
+        .into_iter()
+        .map(|key| vec![key.id, key.name.unwrap_or_else(|| "<unknown>".to_owned())])
+        .collect();
+    print_table(&["ID", "NAME"], &rows)
+}

@@ -1,0 +1,313 @@
+//! The command line: arguments, dispatch, exit codes (0 done, 1 refused or failed, 2 usage).
+//!
+//! To add a command: a variant of [`Command`], a file here, a line in [`dispatch`], a case in
+//! `tests/it/cli.rs`.
+
+mod alias;
+mod invite;
+mod key;
+mod logging;
+mod serve;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::app::App;
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::error::Error;
+use crate::secret;
+use crate::store::Store;
+use crate::token::Sealer;
+
+/// The invite desk of an XMPP server.
+#[derive(Debug, Parser)]
+#[command(
+    name = "invited",
+    version,
+    about,
+    propagate_version = true,
+    max_term_width = 100
+)]
+struct Arguments {
+    /// The configuration file.
+    #[arg(long, global = true, value_name = "FILE", env = "INVITED_CONFIG", default_value = config::DEFAULT_PATH)]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write the script that completes commands in a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Make, list and take back invites.
+    #[command(subcommand)]
+    Invite(invite::Command),
+    /// Make, list and delete API keys.
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Write the manual pages into a folder.
+    Man {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// API keys as `prosodyctl mod_invites_api` has them: create, list, delete.
+    #[command(name = "mod_invites_api", disable_help_flag = true)]
+    ModInvitesApi {
+        /// create HOST [NAME], list HOST, or delete HOST ID.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+    /// Run the daemon.
+    Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Read the configuration and everything that it names, and say what is wrong.
+    Check,
+    /// Print an example with every option and its default.
+    Example,
+}
+
+/// What a command may end with instead of success.
+enum Failure {
+    /// A refusal or a fault, as a sentence; exit 1.
+    Failed(String),
+    /// The configuration or the arguments are wrong; exit 2.
+    Usage(String),
+    /// Everything was said already.
+    Silent(u8),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Failed(error.chain())
+    }
+}
+
+impl From<config::Error> for Failure {
+    fn from(error: config::Error) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        // Whoever closed the pipe has seen enough.
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            Self::Silent(0)
+        } else {
+            Self::Failed(error.to_string())
+        }
+    }
+}
+
+type Outcome = Result<(), Failure>;
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match dispatch(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Failed(text)) => complain(&text, 1),
+        Err(Failure::Usage(text)) => complain(&text, 2),
+        Err(Failure::Silent(code)) => ExitCode::from(code),
+    }
+}
+
+fn complain(text: &str, code: u8) -> ExitCode {
+    let _ = writeln!(anstream::stderr(), "invited: {text}");
+    ExitCode::from(code)
+}
+
+fn dispatch(arguments: Arguments) -> Outcome {
+    let config = || Config::load(&arguments.config);
+    match arguments.command {
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "invited", &mut text);
+            Ok(std::io::stdout().write_all(&text)?)
+        }
+        Command::Config(ConfigCommand::Check) => check(&config()?),
+        Command::Config(ConfigCommand::Example) => print(config::EXAMPLE.trim_end()),
+        Command::Invite(command) => block_on(invite::run(command, open(config()?)?)),
+        Command::Key(command) => block_on(key::run(command, open(config()?)?)),
+        Command::Man { dir } => {
+            std::fs::create_dir_all(&dir)?;
+            Ok(clap_mangen::generate_to(Arguments::command(), &dir)?)
+        }
+        Command::ModInvitesApi { words } => alias::mod_invites_api(&words, config),
+        Command::Serve => serve::run(config()?),
+    }
+}
+
+/// Everything but the listeners: the same database as a running daemon's, at the same time.
+fn open(config: Config) -> Result<App, Failure> {
+    prepare_data_path(&config)?;
+    let store = Store::open_sqlite(&config.database_file())
+        .map_err(|e| Failure::Failed(Error::from(e).chain()))?;
+    let key = key_file(&config)?;
+    Ok(App::new(
+        store,
+        Clock::System,
+        Arc::new(config),
+        Sealer::new(&key),
+    ))
+}
+
+fn prepare_data_path(config: &Config) -> Result<(), Failure> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    if config.data_path.is_dir() {
+        return Ok(());
+    }
+    std::fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&config.data_path)
+        .map_err(|e| {
+            Failure::Usage(format!(
+                "{}: data_path: cannot make {}: {e}",
+                config.path.display(),
+                config.data_path.display()
+            ))
+        })
+}
+
+/// The key that tokens are sealed under; made on the first start.
+fn key_file(config: &Config) -> Result<[u8; 32], Failure> {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    let path = config.seal_key_file();
+    let text = read_or_make(&path, || STANDARD.encode(secret::random_bytes::<32>()))?;
+    STANDARD
+        .decode(&text)
+        .ok()
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| {
+            Failure::Usage(format!(
+                "{}: 32 bytes in base64 are expected",
+                path.display()
+            ))
+        })
+}
+
+/// Reads a secret, or makes it with mode 0600. Two processes that start together agree on one.
+fn read_or_make(path: &std::path::Path, make: impl FnOnce() -> String) -> Result<String, Failure> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let named = |e: std::io::Error| Failure::Usage(format!("{}: {e}", path.display()));
+    if !path.exists() {
+        // Written under another name first, so that nobody reads half a secret.
+        let draft = path.with_extension(format!("{}.tmp", std::process::id()));
+        let mut file = std::fs::OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&draft)
+            .map_err(named)?;
+        file.write_all(make().as_bytes()).map_err(named)?;
+        file.sync_all().map_err(named)?;
+        // A link, unlike a rename, does not replace what another process has just made.
+        let linked = std::fs::hard_link(&draft, path);
+        let _ = std::fs::remove_file(&draft);
+        if let Err(error) = linked
+            && error.kind() != std::io::ErrorKind::AlreadyExists
+        {
+            return Err(named(error));
+        }
+    }
+    let text = std::fs::read_to_string(path).map_err(named)?;
+    let text = text.trim().to_owned();
+    if text.len() < 16 {
+        return Err(Failure::Usage(format!(
+            "{}: at least 16 characters are expected",
+            path.display()
+        )));
+    }
+    Ok(text)
+}
+
+fn check(config: &Config) -> Outcome {
+    crate::http::check_files(config).map_err(Failure::Usage)?;
+    for host in &config.hosts {
+        if let Some(path) = &host.xmpp.ca_file {
+            std::fs::metadata(path).map_err(|e| {
+                Failure::Usage(format!(
+                    "hosts.\"{}\": xmpp.ca_file: {}: {e}",
+                    host.domain,
+                    path.display()
+                ))
+            })?;
+        }
+    }
+    let hosts: Vec<_> = config
+        .hosts
+        .iter()
+        .map(|host| host.domain.as_str())
+        .collect();
+    print(&format!(
+        "{} is good; hosts: {}",
+        config.path.display(),
+        hosts.join(", ")
+    ))
+}
+
+fn block_on(command: impl Future<Output = Outcome>) -> Outcome {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?
+        .block_on(command)
+}
+
+/// Prints one line or text for reading.
+fn print(text: &str) -> Outcome {
+    Ok(writeln!(anstream::stdout(), "{text}")?)
+}
+
+/// Whether a person reads the output.
+fn on_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
+
+/// Rows as a table on a terminal, as words with tabs between them elsewhere.
+fn print_table(header: &[&str], rows: &[Vec<String>]) -> Outcome {
+    if on_terminal() {
+        let mut table = comfy_table::Table::new();
+        table.load_style(comfy_table::presets::NOTHING);
+        table.set_header(header);
+        for row in rows {
+            table.add_row(row);
+        }
+        return print(&table.to_string());
+    }
+    for row in rows {
+        print(&row.join("\t"))?;
+    }
+    Ok(())
+}
+
+fn print_json(value: &serde_json::Value) -> Outcome {
+    let text = if on_terminal() {
+        format!("{value:#}")
+    } else {
+        value.to_string()
+    };
+    print(&text)
+}
+
+/// A span on the command line: `7d`, `36h`, `90 min`, seconds.
+fn span(text: &str) -> Result<i64, String> {
+    text.parse::<config::file::Period>().map(|period| period.0)
+}

@@ -1,0 +1,386 @@
+//! What the configuration file may say, field by field. Names and meanings are Prosody's wherever
+//! Prosody has them; the comment of a field is its documentation.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer, de};
+
+use crate::jid::Domain;
+
+/// What may stand at the top of the file, beside [`Shared`] and `[hosts]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// Folder of the database and the secrets; relative paths below count from here.
+    #[serde(default = "defaults::data_path")]
+    pub data_path: PathBuf,
+    /// Ports for plain HTTP; an empty list switches it off.
+    #[serde(default = "defaults::http_ports")]
+    pub http_ports: Vec<u16>,
+    /// Addresses for plain HTTP. Private by default, as in Prosody: a proxy or `https_ports`
+    /// faces the world.
+    #[serde(default = "defaults::http_interfaces")]
+    pub http_interfaces: Vec<IpAddr>,
+    /// The XMPP host of requests whose `Host` header fits none; without it they get 404.
+    pub http_default_host: Option<Domain>,
+    /// Largest body of a request, in bytes.
+    #[serde(default = "defaults::http_max_content_size")]
+    pub http_max_content_size: usize,
+    /// Addresses and networks of proxies that are believed about `X-Forwarded-For` and
+    /// `X-Forwarded-Proto`.
+    #[serde(default = "defaults::trusted_proxies")]
+    pub trusted_proxies: Vec<Network>,
+    /// Connections that are served at the same time.
+    #[serde(default = "defaults::max_connections")]
+    pub max_connections: usize,
+    /// Seconds that a client has for sending the head of a request, and again for its body.
+    #[serde(default = "defaults::request_timeout")]
+    pub request_timeout: Period,
+    /// Folder with templates that replace built-in ones of the same name.
+    pub templates_path: Option<PathBuf>,
+    /// What to log: `error`, `warn`, `info`, `debug` or `trace`. `RUST_LOG` wins.
+    #[serde(default)]
+    pub log_level: LogLevel,
+    /// `text` for people, `json` for machines.
+    #[serde(default)]
+    pub log_format: LogFormat,
+    /// Where XMPP servers ask.
+    #[serde(default)]
+    pub bridge: Bridge,
+}
+
+/// `[bridge]`: the listener for XMPP servers and health checks; never public.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Bridge {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// File with the secret that XMPP servers show; made on the first start, mode 0600.
+    pub secret_file: PathBuf,
+}
+
+/// Options that may stand at the top or in a host, where they win.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Shared {
+    /// Name of the service, as people know it; the host's name by default.
+    pub site_name: Option<String>,
+    /// How long an invite is good unless it says so itself.
+    pub invite_expiry: Option<Period>,
+    /// How long a password reset is good unless it says so itself.
+    pub reset_expiry: Option<Period>,
+    /// `Host` header under which this host answers; the host's name by default.
+    pub http_host: Option<String>,
+    /// Scheme, host, port and path of links, when a proxy stands in front.
+    pub http_external_url: Option<Url>,
+    /// Where each page or API is mounted: `invites_api`, `invites_page`, `register`.
+    pub http_paths: Option<Paths>,
+    /// Whether `GET /invites_api` makes invites; `POST` always does.
+    pub invites_api_get: Option<bool>,
+    /// Whether people can register on the page.
+    pub registration_form: Option<bool>,
+    /// What passwords must be like.
+    pub password_policy: Option<PasswordPolicy>,
+    /// Which names new accounts may have: `plain` for `a-z 0-9 . _ -`, `any` for whatever the
+    /// server takes.
+    pub usernames: Option<Usernames>,
+    /// TOML file with apps that are added to the built-in list, or replace those with their id.
+    pub site_apps_file: Option<PathBuf>,
+    /// Ids of the only apps to show, in this order.
+    pub site_apps_show: Option<Vec<String>>,
+    /// Ids of apps not to show.
+    pub site_apps_hide: Option<Vec<String>>,
+    /// Address of a web chat where new users can sign in at once.
+    pub webchat_url: Option<Url>,
+}
+
+impl Shared {
+    /// The names of all its options; a test compares them with what the file accepts.
+    pub const KEYS: &[&str] = &[
+        "site_name",
+        "invite_expiry",
+        "reset_expiry",
+        "http_host",
+        "http_external_url",
+        "http_paths",
+        "invites_api_get",
+        "registration_form",
+        "password_policy",
+        "usernames",
+        "site_apps_file",
+        "site_apps_show",
+        "site_apps_hide",
+        "webchat_url",
+    ];
+
+    /// These options, and those of `global` where these say nothing.
+    #[must_use]
+    pub fn or(self, global: &Self) -> Self {
+        let global = global.clone();
+        Self {
+            site_name: self.site_name.or(global.site_name),
+            invite_expiry: self.invite_expiry.or(global.invite_expiry),
+            reset_expiry: self.reset_expiry.or(global.reset_expiry),
+            http_host: self.http_host.or(global.http_host),
+            http_external_url: self.http_external_url.or(global.http_external_url),
+            http_paths: Some(self.http_paths.unwrap_or_default().or(global.http_paths)),
+            invites_api_get: self.invites_api_get.or(global.invites_api_get),
+            registration_form: self.registration_form.or(global.registration_form),
+            password_policy: self.password_policy.or(global.password_policy),
+            usernames: self.usernames.or(global.usernames),
+            site_apps_file: self.site_apps_file.or(global.site_apps_file),
+            site_apps_show: self.site_apps_show.or(global.site_apps_show),
+            site_apps_hide: self.site_apps_hide.or(global.site_apps_hide),
+            webchat_url: self.webchat_url.or(global.webchat_url),
+        }
+    }
+}
+
+/// `[hosts."example.com".xmpp]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Xmpp {
+    /// `HOST:PORT` of the server; found by SRV records if absent.
+    pub address: Option<String>,
+    /// How that address speaks TLS: `starttls` or `direct`.
+    #[serde(default)]
+    pub tls: Tls,
+    /// PEM file with the only authorities to trust; the system's by default.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How TLS begins.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tls {
+    Direct,
+    #[default]
+    Starttls,
+}
+
+/// Which names new accounts may have.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Usernames {
+    Any,
+    #[default]
+    Plain,
+}
+
+/// Prosody's `password_policy`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PasswordPolicy {
+    /// Fewest characters.
+    pub length: usize,
+    /// Whether the password must not contain the name.
+    pub exclude_username: bool,
+}
+
+/// Mount paths.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Paths {
+    pub invites_api: Option<MountPath>,
+    pub invites_page: Option<MountPath>,
+    pub register: Option<MountPath>,
+}
+
+impl Paths {
+    fn or(self, global: Option<Self>) -> Self {
+        let global = global.unwrap_or_default();
+        Self {
+            invites_api: self.invites_api.or(global.invites_api),
+            invites_page: self.invites_page.or(global.invites_page),
+            register: self.register.or(global.register),
+        }
+    }
+}
+
+/// What is logged.
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    Debug,
+    Error,
+    #[default]
+    Info,
+    Trace,
+    Warn,
+}
+
+/// How it is logged.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Json,
+    #[default]
+    Text,
+}
+
+/// A span: a number of seconds, or a text such as `7 days`, `36h`, `1 week`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period(pub i64);
+
+impl std::str::FromStr for Period {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "{text:?} is not a span of time; write for instance \"7 days\", \"12h\" or \"90 min\""
+            )
+        };
+        if let Ok(seconds) = text.trim().parse::<i64>() {
+            return if seconds > 0 {
+                Ok(Self(seconds))
+            } else {
+                Err(wrong())
+            };
+        }
+        let span: jiff::Span = text.trim().parse().map_err(|_| wrong())?;
+        let seconds = span
+            .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
+            .map_err(|_| wrong())?
+            .as_secs();
+        if seconds > 0 {
+            Ok(Self(seconds))
+        } else {
+            Err(wrong())
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Period {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Period;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a span of time such as \"7 days\", or a number of seconds")
+            }
+
+            fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<Period, E> {
+                if seconds > 0 {
+                    Ok(Period(seconds))
+                } else {
+                    Err(E::custom("a span of time must be longer than nothing"))
+                }
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Period, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        from.deserialize_any(Visitor)
+    }
+}
+
+/// An `http:` or `https:` URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Url(pub String);
+
+impl<'de> Deserialize<'de> for Url {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let known = text.parse::<::http::Uri>().ok().filter(|uri| {
+            matches!(uri.scheme_str(), Some("http" | "https"))
+                && uri.host().is_some()
+                && uri.query().is_none()
+        });
+        match known {
+            Some(_) => Ok(Self(text)),
+            None => Err(de::Error::custom(format!(
+                "{text:?} is not a web address; write for instance \"https://example.com/\""
+            ))),
+        }
+    }
+}
+
+/// A path that begins with `/` and does not end with one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountPath(pub String);
+
+impl<'de> Deserialize<'de> for MountPath {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let letters = |c: char| c.is_ascii_alphanumeric() || "/._~-".contains(c);
+        let good =
+            text.len() > 1 && text.starts_with('/') && !text.ends_with('/') && !text.contains("//");
+        if good && text.chars().all(letters) {
+            Ok(Self(text))
+        } else {
+            Err(de::Error::custom(format!(
+                "{text:?} is not a path; write for instance \"/invite\", without a slash at the end"
+            )))
+        }
+    }
+}
+
+/// One address or a network in CIDR notation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network(pub IpNet);
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse::<IpNet>()
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+            .map(Self)
+            .map_err(|_| {
+                de::Error::custom(format!(
+                    "{text:?} is neither an address nor a network such as \"10.0.0.0/8\""
+                ))
+            })
+    }
+}
+
+impl Default for Bridge {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 5282)),
+            secret_file: "bridge.secret".into(),
+        }
+    }
+}
+
+impl Default for PasswordPolicy {
+    fn default() -> Self {
+        Self {
+            length: 8,
+            exclude_username: true,
+        }
+    }
+}
+
+mod defaults {
+    use super::{IpAddr, Network, PathBuf, Period};
+
+    pub fn data_path() -> PathBuf {
+        "/var/lib/invited".into()
+    }
+    pub fn http_ports() -> Vec<u16> {
+        vec![5280]
+    }
+    pub fn http_interfaces() -> Vec<IpAddr> {
+        vec![[127, 0, 0, 1].into(), std::net::Ipv6Addr::LOCALHOST.into()]
+    }
+    pub fn http_max_content_size() -> usize {
+        64 * 1024
+    }
+    pub fn trusted_proxies() -> Vec<Network> {
+        http_interfaces()
+            .into_iter()
+            .map(|ip| Network(ip.into()))
+            .collect()
+    }
+    pub fn max_connections() -> usize {
+        4096
+    }
+    pub fn request_timeout() -> Period {
+        Period(10)
+    }
+}

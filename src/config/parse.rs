@@ -1,0 +1,153 @@
+//! From the file's text to its parts; every complaint names file, line and key.
+
+use std::ops::Range;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, Deserializer};
+
+use super::Error;
+use super::file::{File, Shared, Xmpp};
+use crate::jid::Domain;
+
+/// The file, read but not yet checked as a whole.
+#[derive(Debug)]
+pub struct Parsed {
+    pub file: File,
+    pub global: Shared,
+    pub hosts: Vec<ParsedHost>,
+}
+
+/// One `[hosts."…"]` table.
+#[derive(Debug)]
+pub struct ParsedHost {
+    pub domain: Domain,
+    pub xmpp: Xmpp,
+    pub options: Shared,
+}
+
+/// Reads `text`; `path` is for messages only.
+pub fn parse(path: &Path, text: &str) -> Result<Parsed, Error> {
+    Reader { path, text }.read()
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl<'a> Reader<'a> {
+    fn read(&self) -> Result<Parsed, Error> {
+        let root = DeTable::parse(self.text).map_err(|e| self.complaint(&e, &[]))?;
+        let (mut file, global) = self.split(root);
+        let hosts = match file.get_mut().remove("hosts") {
+            Some(hosts) => self.hosts(hosts)?,
+            None => Vec::new(),
+        };
+        Ok(Parsed {
+            file: self.part(file, &[&["hosts"], Shared::KEYS].concat())?,
+            global: self.part(global, &[])?,
+            hosts,
+        })
+    }
+
+    fn hosts(&self, hosts: Spanned<DeValue<'a>>) -> Result<Vec<ParsedHost>, Error> {
+        let mut parsed = Vec::new();
+        for (name, value) in self.table(hosts)?.into_inner() {
+            let domain = name.get_ref().parse().map_err(|why| {
+                self.at(
+                    &name.span(),
+                    &format!("the host {:?} {why}", name.get_ref()),
+                )
+            })?;
+            let mut options = self.table(value)?;
+            let xmpp = match options.get_mut().remove("xmpp") {
+                Some(xmpp) => self.part(self.table(xmpp)?, &[])?,
+                None => Xmpp::default(),
+            };
+            parsed.push(ParsedHost {
+                domain,
+                xmpp,
+                options: self.part(options, &["xmpp"])?,
+            });
+        }
+        Ok(parsed)
+    }
+
+    fn table(&self, value: Spanned<DeValue<'a>>) -> Result<Spanned<DeTable<'a>>, Error> {
+        let span = value.span();
+        match value.into_inner() {
+            DeValue::Table(table) => Ok(Spanned::new(span, table)),
+            _ => Err(self.at(&span, "a table is expected here")),
+        }
+    }
+
+    /// Takes the options that hosts share out of the top of the file.
+    #[expect(clippy::unused_self, reason = "reads as one of the steps")]
+    fn split(&self, root: Spanned<DeTable<'a>>) -> (Spanned<DeTable<'a>>, Spanned<DeTable<'a>>) {
+        let span = root.span();
+        let is_shared = |key: &str| Shared::KEYS.contains(&key);
+        let (shared, own): (DeTable<'a>, DeTable<'a>) = root
+            .into_inner()
+            .into_iter()
+            .partition(|(key, _)| is_shared(key.get_ref()));
+        (Spanned::new(span.clone(), own), Spanned::new(span, shared))
+    }
+
+    /// Reads one part; `keys` may stand at the same place but belong to another part.
+    fn part<T: DeserializeOwned>(
+        &self,
+        table: Spanned<DeTable<'a>>,
+        keys: &[&str],
+    ) -> Result<T, Error> {
+        T::deserialize(Deserializer::from(table)).map_err(|e| self.complaint(&e, keys))
+    }
+
+    fn complaint(&self, error: &toml::de::Error, keys: &[&str]) -> Error {
+        let span = error.span().unwrap_or(0..0);
+        let message = error.message().trim_end();
+        let Some(unknown) = message
+            .strip_prefix("unknown field `")
+            .and_then(|rest| rest.split('`').next())
+        else {
+            return self.at(&span, &self.with_key(&span, message));
+        };
+        // serde lists the keys of one part; `keys` are the others that may stand at this place.
+        let listed = message.split('`').skip(3).step_by(2);
+        let nearest = keys
+            .iter()
+            .copied()
+            .chain(listed)
+            .max_by(|a, b| similarity(a, unknown).total_cmp(&similarity(b, unknown)))
+            .filter(|key| similarity(key, unknown) > 0.7);
+        let hint = nearest
+            .map(|key| format!("; did you mean {key:?}?"))
+            .unwrap_or_default();
+        self.at(&span, &format!("unknown key {unknown:?}{hint}"))
+    }
+
+    /// Puts the key before a message about its value, if the line shows it.
+    fn with_key(&self, span: &Range<usize>, message: &str) -> String {
+        let start = self.text[..span.start.min(self.text.len())]
+            .rfind('\n')
+            .map_or(0, |newline| newline + 1);
+        let line = self.text[start..].lines().next().unwrap_or_default();
+        match line.split_once('=') {
+            Some((key, _)) => format!("{}: {message}", key.trim()),
+            None => message.to_owned(),
+        }
+    }
+
+    fn at(&self, span: &Range<usize>, message: &str) -> Error {
+        let line = self.text[..span.start.min(self.text.len())]
+            .matches('\n')
+            .count()
+            + 1;
+        Error::new(format!("{}:{line}: {message}", self.path.display()))
+    }
+}
+
+fn similarity(a: &str, b: &str) -> f64 {
+    strsim::jaro_winkler(a, b)
+}

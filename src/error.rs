@@ -1,0 +1,171 @@
+//! The one error: every code, its status, its sentence.
+
+use std::error::Error as StdError;
+
+/// Something that went wrong below, for the log; never shown to a client.
+pub type Cause = Box<dyn StdError + Send + Sync>;
+
+/// Everything that can go wrong, as the outside world sees it.
+///
+/// Each variant is one stable code, one status, one sentence for people.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("Something went wrong on our side.")]
+    Internal(#[source] Cause),
+    #[error("{field}: {reason}")]
+    Invalid {
+        /// The field's name on the wire.
+        field: &'static str,
+        reason: String,
+    },
+    #[error("Another attempt is using this invite right now. Try again in a minute.")]
+    InviteBusy,
+    #[error("This invite has expired.")]
+    InviteExpired,
+    #[error("This invite is not for that.")]
+    InviteNotForThis,
+    #[error("This invite has been withdrawn.")]
+    InviteRevoked,
+    #[error("There is no such invite.")]
+    InviteUnknown,
+    #[error("This invite has been used up.")]
+    InviteUsedUp,
+    #[error("This key has made as many invites today as it may.")]
+    KeyLimit {
+        /// Seconds until it may make more.
+        retry_after: i64,
+    },
+    #[error("A valid API key is needed.")]
+    KeyRefused,
+    #[error("There is no such key.")]
+    KeyUnknown,
+    #[error("This address does not take that method.")]
+    MethodNotAllowed,
+    #[error("This name is set aside for somebody else.")]
+    NameHeld,
+    #[error("This invite is for another name.")]
+    NameMismatch,
+    #[error("This name is taken.")]
+    NameTaken,
+    #[error("There is nothing here.")]
+    NotFound,
+    #[error("The database was lost while answering, so the outcome is not known.")]
+    OutcomeUnknown,
+    #[error("This is a look ahead, which makes no invite.")]
+    Prefetch,
+    #[error("The connection to the chat server broke before it said whether it worked.")]
+    RegistrationUnknown(#[source] Cause),
+    #[error("{0}")]
+    RegistrationRefused(String),
+    #[error("Too much is going on. Try again in a moment.")]
+    StoreBusy,
+    #[error("The database cannot be used now.")]
+    StoreUnavailable(#[source] Cause),
+    #[error("Another invite has this token.")]
+    TokenTaken,
+    #[error("{}", .0.as_deref().unwrap_or("The chat server asks to try again later."))]
+    TryLater(Option<String>),
+    #[error("The bridge secret is missing or wrong.")]
+    Unauthorized,
+    #[error("There is no host {asked:?}; there is: {known}")]
+    UnknownHost { asked: String, known: String },
+    #[error("We could not reach the chat server. Nothing was used up.")]
+    XmppUnavailable(#[source] Cause),
+}
+
+impl Error {
+    /// A field that was refused.
+    pub fn invalid(field: &'static str, reason: impl Into<String>) -> Self {
+        Self::Invalid {
+            field,
+            reason: reason.into(),
+        }
+    }
+
+    /// The stable code, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Internal(_) => "internal",
+            Self::Invalid { .. } => "invalid",
+            Self::InviteBusy => "invite_busy",
+            Self::InviteExpired => "invite_expired",
+            Self::InviteNotForThis => "invite_not_for_this",
+            Self::InviteRevoked => "invite_revoked",
+            Self::InviteUnknown => "invite_unknown",
+            Self::InviteUsedUp => "invite_used_up",
+            Self::KeyLimit { .. } => "key_limit",
+            Self::KeyRefused => "key_refused",
+            Self::KeyUnknown => "key_unknown",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::NameHeld => "name_held",
+            Self::NameMismatch => "name_mismatch",
+            Self::NameTaken => "name_taken",
+            Self::NotFound => "not_found",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::Prefetch => "prefetch",
+            Self::RegistrationRefused(_) => "registration_refused",
+            Self::RegistrationUnknown(_) => "registration_unknown",
+            Self::StoreBusy => "store_busy",
+            Self::StoreUnavailable(_) => "store_unavailable",
+            Self::TokenTaken => "token_taken",
+            Self::TryLater(_) => "try_later",
+            Self::Unauthorized => "unauthorized",
+            Self::UnknownHost { .. } => "unknown_host",
+            Self::XmppUnavailable(_) => "xmpp_unavailable",
+        }
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Internal(_) => 500,
+            Self::Invalid { .. } | Self::RegistrationRefused(_) => 422,
+            Self::InviteBusy | Self::NameHeld | Self::NameTaken | Self::TokenTaken => 409,
+            Self::InviteExpired | Self::InviteRevoked | Self::InviteUsedUp => 410,
+            Self::InviteNotForThis | Self::KeyRefused | Self::NameMismatch | Self::Prefetch => 403,
+            Self::InviteUnknown | Self::KeyUnknown | Self::NotFound | Self::UnknownHost { .. } => {
+                404
+            }
+            Self::KeyLimit { .. } => 429,
+            Self::MethodNotAllowed => 405,
+            Self::OutcomeUnknown
+            | Self::StoreBusy
+            | Self::StoreUnavailable(_)
+            | Self::RegistrationUnknown(_)
+            | Self::TryLater(_)
+            | Self::XmppUnavailable(_) => 503,
+            Self::Unauthorized => 401,
+        }
+    }
+
+    /// Seconds after which trying again makes sense.
+    pub fn retry_after(&self) -> Option<i64> {
+        match self {
+            Self::KeyLimit { retry_after } => Some(*retry_after),
+            Self::StoreBusy => Some(1),
+            Self::OutcomeUnknown
+            | Self::StoreUnavailable(_)
+            | Self::RegistrationUnknown(_)
+            | Self::XmppUnavailable(_) => Some(10),
+            Self::InviteBusy | Self::TryLater(_) => Some(60),
+            _ => None,
+        }
+    }
+
+    /// Whether this is a fault on our side, to be logged where the request ends.
+    pub fn is_fault(&self) -> bool {
+        self.status() >= 500
+    }
+
+    /// The sentence and all causes below it, for the log and the command line.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+}

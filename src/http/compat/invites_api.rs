@@ -1,0 +1,195 @@
+//! `/invites_api`, as `mod_invites_api` offers it: one request with a key makes one invite.
+//!
+//! Kept: addresses, statuses, headers. Not kept: the 500 for a missing query, invites made by
+//! `HEAD`, by link previews and by `redirect=false`.
+
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::Response;
+
+use crate::api_key::Scope;
+use crate::app::By;
+use crate::error::Error;
+use crate::http::Site;
+use crate::http::error::{log, problem, wants_page};
+use crate::invite::NewInvite;
+
+/// Answers every method.
+pub async fn handle(
+    State(site): State<Site>,
+    method: Method,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let query = Query::parse(query.as_deref().unwrap_or_default());
+    let get_makes_invites = site.host().invites_api_get;
+    let mut response = match method {
+        Method::OPTIONS => Response::new(Body::empty()),
+        Method::GET if is_prefetch(&headers) => refuse(&site, &headers, &Error::Prefetch),
+        Method::GET if get_makes_invites => create(&site, &headers, &query).await,
+        Method::POST => create(&site, &headers, &query).await,
+        _ => refuse(&site, &headers, &Error::MethodNotAllowed),
+    };
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        let allow = if get_makes_invites {
+            "OPTIONS, GET, POST"
+        } else {
+            "OPTIONS, POST"
+        };
+        response
+            .headers_mut()
+            .insert(header::ALLOW, HeaderValue::from_static(allow));
+    }
+    add_cors(&headers, response.headers_mut());
+    response
+}
+
+async fn create(site: &Site, headers: &HeaderMap, query: &Query) -> Response {
+    match try_create(site, headers, query).await {
+        Ok(location) => {
+            let status = if query.redirect {
+                StatusCode::SEE_OTHER
+            } else {
+                StatusCode::CREATED
+            };
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = status;
+            response.headers_mut().insert(header::LOCATION, location);
+            response
+        }
+        Err(error) => refuse(site, headers, &error),
+    }
+}
+
+async fn try_create(site: &Site, headers: &HeaderMap, query: &Query) -> Result<HeaderValue, Error> {
+    let key = presented_key(headers, query).ok_or(Error::KeyRefused)?;
+    let key = site
+        .app
+        .accept_key(site.host(), &key, Scope::Create)
+        .await?;
+    let mut new = NewInvite::account();
+    new.details.source = Some(format!("api/token/{}", key.id()));
+    let created = site
+        .app
+        .create_invite(site.host(), new, By::Key(&key))
+        .await?;
+    let url = site
+        .app
+        .landing_url(site.host(), &created.invite, &created.token);
+    HeaderValue::try_from(url).map_err(|e| Error::Internal(Box::new(e)))
+}
+
+/// As Prosody reads it: with an `Authorization` header the query does not count, and that header
+/// is `Bearer`, one blank, the key.
+fn presented_key(headers: &HeaderMap, query: &Query) -> Option<String> {
+    match headers.get(header::AUTHORIZATION) {
+        Some(value) => {
+            let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
+            let well_formed = scheme == "Bearer" && !key.contains(char::is_whitespace);
+            well_formed.then(|| key.to_owned())
+        }
+        None => query.key.clone(),
+    }
+}
+
+/// Browsers fetch links that a person may follow; such a request must not leave an invite behind.
+fn is_prefetch(headers: &HeaderMap) -> bool {
+    ["sec-purpose", "purpose", "x-moz"].iter().any(|name| {
+        headers
+            .get(*name)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.to_ascii_lowercase().contains("prefetch"))
+    })
+}
+
+fn refuse(site: &Site, headers: &HeaderMap, error: &Error) -> Response {
+    if wants_page(headers) {
+        log(error);
+        site.problem_page(error)
+    } else {
+        problem(error)
+    }
+}
+
+/// The headers of the documented example, in every answer.
+fn add_cors(asked: &HeaderMap, headers: &mut HeaderMap) {
+    let origin = asked.get(header::ORIGIN);
+    if origin.is_some() {
+        headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+    }
+    let origin = origin.cloned().unwrap_or(HeaderValue::from_static("*"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    // POST needs no mention: browsers may always send it (Fetch §3.3.6).
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static("OPTIONS, GET"),
+    );
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("Content-Type"),
+    );
+    headers.insert(
+        header::ACCESS_CONTROL_MAX_AGE,
+        HeaderValue::from_static("7200"),
+    );
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Keep-Alive"));
+}
+
+#[derive(Debug, Default, PartialEq)]
+struct Query {
+    key: Option<String>,
+    redirect: bool,
+}
+
+impl Query {
+    fn parse(query: &str) -> Self {
+        let mut parsed = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "key" => parsed.key = Some(value.into_owned()),
+                "redirect" => parsed.redirect = !matches!(&*value, "false" | "0"),
+                _ => {}
+            }
+        }
+        parsed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(query: &str, key: Option<&str>, redirect: bool) {
+        let key = key.map(str::to_owned);
+        assert_eq!(Query::parse(query), Query { key, redirect });
+    }
+
+    #[test]
+    fn any_redirect_but_false_and_0_redirects() {
+        check("", None, false);
+        check("key=a/b", Some("a/b"), false);
+        check("key=a%2Fb&redirect=true", Some("a/b"), true);
+        check("key=a/b&redirect", Some("a/b"), true);
+        check("redirect=&key=a/b", Some("a/b"), true);
+        check("key=a/b&redirect=false", Some("a/b"), false);
+        check("key=a/b&redirect=0", Some("a/b"), false);
+    }
+
+    #[test]
+    fn a_bearer_header_is_read_as_prosody_reads_it() {
+        for (value, key) in [
+            ("Bearer a/b", Some("a/b")),
+            ("bearer a/b", None),
+            ("Basic a/b", None),
+            ("Bearer a/b c", None),
+            ("Bearer", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, HeaderValue::from_static(value));
+            let query = Query::parse("key=c/d");
+            assert_eq!(presented_key(&headers, &query).as_deref(), key, "{value}");
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The HTTP doors. The whole route table is in [`routes`]; which host a request is for follows
+//! from its `Host` header, as in Prosody.
+//!
+//! To add an endpoint: a file in the room it belongs to, a line in [`routes`], a test under
+//! `tests/it/http`. Handlers check form, `app` checks meaning; errors are [`crate::error::Error`].
+
+mod assets;
+pub mod bridge;
+mod client_ip;
+pub mod compat;
+pub mod error;
+pub mod listen;
+pub mod pages;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{any, get};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use ipnet::IpNet;
+use tower::ServiceExt as _;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::app::App;
+use crate::config::{Config, Host};
+use crate::error::Error;
+use pages::apps;
+use pages::templates::Templates;
+
+/// Every public address of one host.
+fn routes(site: &Site) -> Router {
+    let paths = &site.host().paths;
+    let mut router = Router::new()
+        .route("/", get(pages::index))
+        .route(&paths.invites_api, any(compat::invites_api::handle))
+        .route(&paths.invites_page, get(pages::landing))
+        .route(
+            &format!("{}/setup/{{app}}", paths.invites_page),
+            get(pages::setup),
+        )
+        .route(&paths.register, get(pages::form).post(pages::submit))
+        .route(
+            &format!("/assets/{}/{{*path}}", site.shared.assets_version),
+            get(|Path(path): Path<String>| async move { assets::serve(&path) }),
+        );
+    // Links that Prosody's page module made keep working.
+    if paths.invites_page != INVITES_PAGE {
+        router = router
+            .route(INVITES_PAGE, get(pages::landing))
+            .route(&format!("{INVITES_PAGE}/setup/{{app}}"), get(pages::setup));
+    }
+    let (not_found, not_allowed) = (site.clone(), site.clone());
+    router
+        .fallback(
+            move |headers: HeaderMap| async move { not_found.refuse(&headers, &Error::NotFound) },
+        )
+        .method_not_allowed_fallback(move |headers: HeaderMap| async move {
+            not_allowed.refuse(&headers, &Error::MethodNotAllowed)
+        })
+        .layer(CatchPanicLayer::custom(|_| problem_of_panic()))
+        .with_state(site.clone())
+}
+
+/// Where Prosody mounts its page.
+const INVITES_PAGE: &str = "/invites_page";
+
+/// One host as handlers see it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Site {
+    pub app: App,
+    /// Position of the host in the configuration.
+    index: usize,
+    /// Path part of the base address, without a slash at the end.
+    root: Arc<str>,
+    assets: Arc<str>,
+    apps: Arc<[apps::App]>,
+    shared: Arc<Shared>,
+}
+
+/// What all hosts have in common.
+#[derive(Debug)]
+struct Shared {
+    templates: Templates,
+    assets_version: String,
+}
+
+impl Site {
+    /// The host's configuration.
+    pub fn host(&self) -> &Host {
+        &self.app.config.hosts[self.index]
+    }
+
+    fn root(&self) -> &str {
+        &self.root
+    }
+
+    fn assets(&self) -> &str {
+        &self.assets
+    }
+
+    fn apps(&self) -> &[apps::App] {
+        &self.apps
+    }
+
+    fn templates(&self) -> &Templates {
+        &self.shared.templates
+    }
+
+    /// The page for an error.
+    pub fn problem_page(&self, error: &Error) -> Response {
+        pages::problem_page(self, error)
+    }
+
+    /// An error for whoever asks: a page for browsers, a problem document for others.
+    fn refuse(&self, headers: &HeaderMap, error: &Error) -> Response {
+        if error::wants_page(headers) {
+            self.problem_page(error)
+        } else {
+            error::problem(error)
+        }
+    }
+}
+
+/// Reads templates and lists of apps; the error names the file.
+pub fn check_files(config: &Config) -> Result<(), String> {
+    Templates::load(config.templates_path.as_deref())?;
+    config
+        .hosts
+        .iter()
+        .try_for_each(|host| apps::load(host).map(drop))
+}
+
+/// The client of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    pub ip: IpAddr,
+    pub https: bool,
+}
+
+/// Finds the host of a request and lets its router answer.
+#[derive(Debug, Clone)]
+pub struct Front(Arc<FrontParts>);
+
+#[derive(Debug)]
+struct FrontParts {
+    routers: HashMap<String, Router>,
+    default: Option<Router>,
+    trusted_proxies: Vec<IpNet>,
+    max_content_size: usize,
+    body_timeout: Duration,
+}
+
+impl Front {
+    /// Reads templates and lists of apps; the error names the file.
+    pub fn new(app: &App) -> Result<Self, String> {
+        let config: &Config = &app.config;
+        let shared = Arc::new(Shared {
+            templates: Templates::load(config.templates_path.as_deref())?,
+            assets_version: assets::version(),
+        });
+        let mut routers = HashMap::new();
+        let mut default = None;
+        for (index, host) in config.hosts.iter().enumerate() {
+            let root: Arc<str> = path_of(&host.base_url).into();
+            let site = Site {
+                app: app.clone(),
+                index,
+                assets: format!("{root}/assets/{}/", shared.assets_version).into(),
+                apps: apps::load(host)?.into(),
+                root,
+                shared: Arc::clone(&shared),
+            };
+            let router = routes(&site);
+            if config.default_host.as_ref() == Some(&host.domain) {
+                default = Some(router.clone());
+            }
+            routers.insert(host.http_host.clone(), router);
+        }
+        Ok(Self(Arc::new(FrontParts {
+            routers,
+            default,
+            trusted_proxies: config.http.trusted_proxies.clone(),
+            max_content_size: config.http.max_content_size,
+            body_timeout: config.http.request_timeout,
+        })))
+    }
+
+    /// Answers a request whose body is complete.
+    pub async fn dispatch(&self, mut request: Request, peer: IpAddr) -> Response {
+        let Some(name) = host_name(&request) else {
+            return (StatusCode::BAD_REQUEST, "The request has no Host header.\n").into_response();
+        };
+        let Some(router) = self.0.routers.get(&name).or(self.0.default.as_ref()) else {
+            return (StatusCode::NOT_FOUND, "There is no such host here.\n").into_response();
+        };
+        let trusted = &self.0.trusted_proxies;
+        let peer = Peer {
+            ip: client_ip::client_ip(peer, request.headers(), trusted),
+            https: client_ip::is_https(peer, request.headers(), trusted),
+        };
+        request.extensions_mut().insert(peer);
+        let path = request.uri().path().to_owned();
+        let method = request.method().clone();
+        let response = match router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        // The query is left out: it holds keys and tokens.
+        tracing::debug!(%method, path, status = response.status().as_u16(), "answered");
+        response
+    }
+}
+
+impl listen::Answer for Front {
+    async fn answer(&self, request: hyper::Request<Incoming>, peer: IpAddr) -> Response {
+        match with_whole_body(request, self.0.max_content_size, self.0.body_timeout).await {
+            Ok(request) => self.dispatch(request, peer).await,
+            Err(response) => response,
+        }
+    }
+}
+
+/// Reads the body before anything is done, within a size and a time.
+async fn with_whole_body(
+    request: hyper::Request<Incoming>,
+    limit: usize,
+    timeout: Duration,
+) -> Result<Request, Response> {
+    let (parts, body) = request.into_parts();
+    let body = tokio::time::timeout(timeout, Limited::new(body, limit).collect())
+        .await
+        .map_err(|_| StatusCode::REQUEST_TIMEOUT.into_response())?
+        .map_err(|error| {
+            if error.is::<http_body_util::LengthLimitError>() {
+                StatusCode::PAYLOAD_TOO_LARGE.into_response()
+            } else {
+                StatusCode::BAD_REQUEST.into_response()
+            }
+        })?;
+    let body: Bytes = body.to_bytes();
+    Ok(Request::from_parts(parts, Body::from(body)))
+}
+
+/// The name in the `Host` header or the address, in lower case and without the port.
+fn host_name(request: &Request) -> Option<String> {
+    let text = match request.uri().host() {
+        Some(host) => host,
+        None => request.headers().get(header::HOST)?.to_str().ok()?,
+    };
+    let name = match text.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => text,
+    };
+    Some(name.trim_end_matches('.').to_ascii_lowercase())
+}
+
+/// `/chat` of `https://example.com/chat`, or nothing.
+fn path_of(base_url: &str) -> &str {
+    let after_scheme = base_url
+        .split_once("://")
+        .map_or(base_url, |(_, rest)| rest);
+    after_scheme
+        .find('/')
+        .map_or("", |slash| &after_scheme[slash..])
+}
+
+fn problem_of_panic() -> Response {
+    error::problem(&Error::Internal("a handler panicked".into()))
+}

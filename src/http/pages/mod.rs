@@ -1,0 +1,178 @@
+//! What people see: landing page, set-up page per app, registration, and pages for what went
+//! wrong. Rendered on the server, complete without JavaScript.
+//!
+//! To add a page: a template, a file here with its handler, a line in `http/mod.rs`.
+
+pub mod apps;
+mod landing;
+pub mod qr;
+mod register;
+pub mod templates;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use minijinja::context;
+use serde::Serialize;
+
+use super::Site;
+use super::error::{log, respond, title};
+use crate::clock::{Timestamp, span_text};
+use crate::error::Error;
+use crate::invite::{Invite, Kind};
+
+pub use landing::{landing, setup};
+pub use register::{form, submit};
+
+/// Nothing but our own style sheet and images; forms go nowhere else; nobody frames us.
+const CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; \
+                   base-uri 'none'; frame-ancestors 'none'";
+
+/// An invite as templates see it.
+#[derive(Debug, Serialize)]
+struct InviteView {
+    kind: &'static str,
+    inviter: Option<String>,
+    username: Option<String>,
+    uri: String,
+    expires: Option<String>,
+    expires_iso: Option<String>,
+    expires_in: Option<String>,
+    uses_left: Option<i64>,
+}
+
+impl InviteView {
+    fn new(invite: &Invite, uri: String, now: Timestamp) -> Self {
+        let kind = match (invite.kind, invite.allow_registration) {
+            (Kind::Account, _) => "account",
+            (Kind::Contact, false) => "contact",
+            (Kind::Contact, true) => "contact_account",
+            (Kind::Reset, _) => "reset",
+        };
+        Self {
+            kind,
+            inviter: invite.inviter().map(ToString::to_string),
+            username: invite.fixed_name().map(ToString::to_string),
+            uri,
+            expires: invite.expires_at.map(Timestamp::long_text),
+            expires_iso: invite.expires_at.map(Timestamp::iso),
+            expires_in: invite.expires_at.map(|end| span_text(end.0 - now.0)),
+            uses_left: invite.uses_left().filter(|&left| left > 1),
+        }
+    }
+}
+
+/// What every page's context begins with.
+fn base_context(site: &Site) -> minijinja::Value {
+    context! {
+        site_name => site.host().site_name.as_str(),
+        host => site.host().domain.as_str(),
+        lang => "en",
+        assets => site.assets(),
+    }
+}
+
+/// Renders `template`; a template that fails gives the plainest of pages.
+fn page(site: &Site, status: StatusCode, template: &str, context: minijinja::Value) -> Response {
+    let context = context! { ..context, ..base_context(site) };
+    match site.templates().render(template, context) {
+        Ok(html) => html_response(status, html),
+        Err(error) => {
+            log(&error);
+            html_response(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "<!doctype html><title>Error</title><p>Something went wrong on our side."
+                    .to_owned(),
+            )
+        }
+    }
+}
+
+fn html_response(status: StatusCode, html: String) -> Response {
+    let mut response = Response::new(Body::from(html));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
+    response
+}
+
+/// The headers of every page, those that say what went wrong included.
+pub fn add_page_headers(response: &mut Response) {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, CSP),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // The address is a secret, so nothing keeps the page.
+        (header::CACHE_CONTROL, "no-store"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.insert(
+        "x-robots-tag",
+        HeaderValue::from_static("noindex, nofollow"),
+    );
+}
+
+/// The page for an error: what happened, and what to do next.
+pub fn problem_page(site: &Site, error: &Error) -> Response {
+    let status = error.status();
+    let (title, hint) = match error {
+        Error::InviteUnknown => (
+            "There is no such invite",
+            Some(
+                "Check that the whole link was copied. If it was, ask whoever sent it for a new one.",
+            ),
+        ),
+        Error::InviteExpired => (
+            "This invite has expired",
+            Some("Ask whoever sent it for a new one."),
+        ),
+        Error::InviteUsedUp => (
+            "This invite has been used",
+            Some("If that was you, log in with your app. Otherwise ask for a new one."),
+        ),
+        Error::InviteRevoked => (
+            "This invite was withdrawn",
+            Some("Ask whoever sent it for a new one."),
+        ),
+        Error::InviteBusy => (
+            "Somebody is using this invite right now",
+            Some("Wait a minute and open the link again."),
+        ),
+        Error::NotFound => ("There is nothing here", Some("Check the address.")),
+        other => (title(other.status()), None),
+    };
+    let detail = match error {
+        // The heading says it all.
+        Error::InviteUnknown
+        | Error::InviteExpired
+        | Error::InviteUsedUp
+        | Error::InviteRevoked
+        | Error::InviteBusy
+        | Error::NotFound => None,
+        other => Some(other.to_string()),
+    };
+    let context = context! {
+        ..context! { status, title, detail, hint }, ..base_context(site)
+    };
+    let html = site
+        .templates()
+        .render("problem.html", context)
+        .unwrap_or_else(|e| {
+            log(&e);
+            format!("<!doctype html><title>{title}</title><p>{title}")
+        });
+    let mut response = respond(error, "text/html; charset=utf-8", html);
+    add_page_headers(&mut response);
+    response
+}
+
+/// The start page, for people who strip the link down to the host.
+pub async fn index(axum::extract::State(site): axum::extract::State<Site>) -> Response {
+    let mut response = page(&site, StatusCode::OK, "index.html", context! {});
+    add_page_headers(&mut response);
+    response
+}

@@ -1,0 +1,53 @@
+//! Templates: built in, or replaced one by one from the operator's folder.
+
+use std::path::{Path, PathBuf};
+
+use minijinja::{AutoEscape, Environment, ErrorKind, Value};
+use rust_embed::RustEmbed;
+
+use crate::error::Error;
+
+#[derive(RustEmbed)]
+#[folder = "templates/"]
+#[include = "*.html"]
+struct BuiltIn;
+
+/// All templates, ready to render.
+#[derive(Debug)]
+pub struct Templates(Environment<'static>);
+
+impl Templates {
+    /// Loads every template and checks its syntax; the error names the file and the line.
+    pub fn load(folder: Option<&Path>) -> Result<Self, String> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(minijinja::UndefinedBehavior::Lenient);
+        environment.set_auto_escape_callback(|_| AutoEscape::Html);
+        for name in BuiltIn::iter() {
+            let source = source(&name, folder)?;
+            environment
+                .add_template_owned(name.to_string(), source)
+                .map_err(|e| format!("the template {name} cannot be read: {e:#}"))?;
+        }
+        Ok(Self(environment))
+    }
+
+    /// Renders the template `name`.
+    pub fn render(&self, name: &str, context: Value) -> Result<String, Error> {
+        self.0
+            .get_template(name)
+            .and_then(|template| template.render(context))
+            .map_err(|e| Error::Internal(Box::new(e)))
+    }
+}
+
+fn source(name: &str, folder: Option<&Path>) -> Result<String, String> {
+    if let Some(path) = folder
+        .map(|folder| folder.join(name))
+        .filter(|path: &PathBuf| path.exists())
+    {
+        return std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()));
+    }
+    let file = BuiltIn::get(name)
+        .ok_or_else(|| minijinja::Error::from(ErrorKind::TemplateNotFound).to_string())?;
+    String::from_utf8(file.data.into_owned()).map_err(|e| format!("the template {name}: {e}"))
+}

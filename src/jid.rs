@@ -1,0 +1,184 @@
+//! Parts of an XMPP address (RFC 7622), prepared once: constructing one is the check.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ::jid::NodePart;
+use serde::{Deserialize, Deserializer};
+
+/// Why a text is not a localpart or a domain; reads as the rest of "… cannot be used: it …".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    #[error("is empty")]
+    Empty,
+    #[error("has characters that an address cannot have")]
+    Forbidden,
+    #[error("is too long")]
+    TooLong,
+}
+
+/// The part before the `@`, prepared by nodeprep, as Prosody does (RFC 6122 §2.3).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Localpart(String);
+
+impl Localpart {
+    /// The prepared text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this is a name of the plain kind: `[a-z0-9][a-z0-9._-]{0,63}`, which leaves no
+    /// two servers or apps in doubt and no look-alikes.
+    pub fn is_plain(&self) -> bool {
+        let letter = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let bytes = self.0.as_bytes();
+        bytes.len() <= 64
+            && bytes.first().is_some_and(letter)
+            && bytes.iter().all(|b| letter(b) || b"._-".contains(b))
+    }
+}
+
+impl FromStr for Localpart {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        if text.is_empty() {
+            return Err(ParseError::Empty);
+        }
+        if text.len() > 1023 {
+            return Err(ParseError::TooLong);
+        }
+        let prepared = NodePart::new(text).map_err(|_| ParseError::Forbidden)?;
+        Ok(Self(prepared.as_str().to_owned()))
+    }
+}
+
+impl fmt::Display for Localpart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An XMPP host: lower case, U-labels, no trailing dot.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Domain(String);
+
+impl Domain {
+    /// The prepared text, as it stands in addresses and streams.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The A-label form, for DNS and HTTP.
+    pub fn ascii(&self) -> String {
+        idna::domain_to_ascii(&self.0).expect("the domain was made from this form")
+    }
+}
+
+impl FromStr for Domain {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let text = text.strip_suffix('.').unwrap_or(text);
+        if text.is_empty() {
+            return Err(ParseError::Empty);
+        }
+        if text.len() > 1023 {
+            return Err(ParseError::TooLong);
+        }
+        let ascii = idna::domain_to_ascii_strict(text).map_err(|_| ParseError::Forbidden)?;
+        let (unicode, result) = idna::domain_to_unicode(&ascii);
+        result.map_err(|_| ParseError::Forbidden)?;
+        Ok(Self(unicode))
+    }
+}
+
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Domain {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse()
+            .map_err(|why| serde::de::Error::custom(format!("the host {text:?} {why}")))
+    }
+}
+
+/// `localpart@domain`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BareJid {
+    pub localpart: Localpart,
+    pub domain: Domain,
+}
+
+impl FromStr for BareJid {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let (localpart, domain) = text.split_once('@').ok_or(ParseError::Forbidden)?;
+        Ok(Self {
+            localpart: localpart.parse()?,
+            domain: domain.parse()?,
+        })
+    }
+}
+
+impl fmt::Display for BareJid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.localpart, self.domain)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_localpart(text: &str, prepared: Option<&str>) {
+        let parsed = text.parse::<Localpart>().ok();
+        assert_eq!(parsed.as_ref().map(Localpart::as_str), prepared);
+    }
+
+    #[test]
+    fn localparts_are_prepared_as_prosody_does() {
+        check_localpart("Theo", Some("theo"));
+        check_localpart("", None);
+        check_localpart("a b", None);
+        check_localpart("a@b", None);
+        check_localpart("a:b", None);
+        check_localpart("a%b", Some("a%b"));
+        check_localpart("Straße", Some("strasse"));
+        check_localpart(&"x".repeat(1024), None);
+    }
+
+    #[test]
+    fn plain_names_are_short_and_ascii() {
+        for (name, plain) in [
+            ("theo", true),
+            ("t.h-e_o1", true),
+            (".theo", false),
+            ("thé", false),
+        ] {
+            let parsed: Localpart = name.parse().expect("the name is a localpart");
+            assert_eq!(parsed.is_plain(), plain, "{name}");
+        }
+    }
+
+    #[test]
+    fn domains_are_lower_case_u_labels() {
+        for (text, prepared) in [
+            ("Example.COM.", Some("example.com")),
+            ("xn--bcher-kva.example", Some("bücher.example")),
+            ("bücher.example", Some("bücher.example")),
+            ("localhost", Some("localhost")),
+            ("a b", None),
+            ("", None),
+        ] {
+            let parsed = text.parse::<Domain>().ok();
+            assert_eq!(parsed.as_ref().map(Domain::as_str), prepared, "{text}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Registrations: one use of an invite, bound to an attempt, and what came of it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+use crate::invite::{InviteId, Kind};
+use crate::jid::Localpart;
+
+/// Names one reservation; random, since whoever knows it may confirm or release it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegistrationId(pub [u8; 16]);
+
+impl RegistrationId {
+    /// A new id.
+    pub fn generate() -> Self {
+        Self(Uuid::new_v4().into_bytes())
+    }
+}
+
+impl fmt::Display for RegistrationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Uuid::from_bytes(self.0).simple().fmt(f)
+    }
+}
+
+impl FromStr for RegistrationId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        Ok(Self(Uuid::try_parse(text)?.into_bytes()))
+    }
+}
+
+/// What the store did when it was asked to reserve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reserved {
+    /// The same attempt had a use already and keeps it, perhaps under a new name.
+    Kept(RegistrationId),
+    /// One more use is taken.
+    New(RegistrationId),
+    /// The invite gave nothing.
+    Refused,
+}
+
+/// A reservation that nobody has confirmed or released yet.
+#[derive(Debug, Clone)]
+pub struct OpenReservation {
+    pub id: RegistrationId,
+    pub localpart: Localpart,
+    pub kind: Kind,
+    /// Seconds since it was made.
+    pub age: i64,
+}
+
+/// An account (or a reset, or a contact) that an invite gave.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    pub invite_id: InviteId,
+    pub localpart: Localpart,
+    /// Absent as long as the attempt is not finished.
+    pub confirmed_at: Option<crate::clock::Timestamp>,
+}

@@ -1,0 +1,158 @@
+//! Changes as data: what a request wants of the database, before any engine sees it.
+
+use super::Error;
+
+/// What a parameter or a column may be; every type that both engines share.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    Bytes(Vec<u8>),
+    Int(i64),
+    Null,
+    Text(String),
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Int(i64::from(value))
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(value.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl From<&[u8]> for Value {
+    fn from(value: &[u8]) -> Self {
+        Self::Bytes(value.to_vec())
+    }
+}
+
+impl<const N: usize> From<[u8; N]> for Value {
+    fn from(value: [u8; N]) -> Self {
+        Self::Bytes(value.to_vec())
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(value: Vec<u8>) -> Self {
+        Self::Bytes(value)
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+/// One statement with its parameters.
+///
+/// The text serves both engines: parameters are `$1…$n` and *first appear in ascending order*
+/// (SQLite numbers them by first appearance), with integers, texts, bytes and null only.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    pub(super) sql: &'static str,
+    pub(super) params: Vec<Value>,
+}
+
+impl Statement {
+    /// `params` in the order of their numbers.
+    pub fn new(sql: &'static str, params: Vec<Value>) -> Self {
+        Self { sql, params }
+    }
+}
+
+/// What one request wants to change: applied whole, or not at all.
+///
+/// The first statement carries every guard; the later ones are written to do nothing if the
+/// first did nothing. So a refusal is an empty answer, never an error.
+#[derive(Debug, Clone, Default)]
+pub struct Change(pub(super) Vec<Statement>);
+
+impl Change {
+    /// A change that does nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a statement at the end.
+    #[must_use]
+    pub fn then(mut self, sql: &'static str, params: Vec<Value>) -> Self {
+        self.0.push(Statement::new(sql, params));
+        self
+    }
+}
+
+/// One row of an answer.
+#[derive(Debug, Clone)]
+pub struct Row(pub(super) Vec<Value>);
+
+impl Row {
+    /// The integer in `column`; an error if it is something else.
+    pub fn int(&self, column: usize) -> Result<i64, Error> {
+        self.maybe_int(column)?.ok_or_else(|| self.odd(column))
+    }
+
+    /// The integer in `column`, or `None` for null.
+    pub fn maybe_int(&self, column: usize) -> Result<Option<i64>, Error> {
+        match self.0.get(column) {
+            Some(Value::Int(value)) => Ok(Some(*value)),
+            Some(Value::Null) => Ok(None),
+            _ => Err(self.odd(column)),
+        }
+    }
+
+    /// The text in `column`; an error if it is something else.
+    pub fn text(&self, column: usize) -> Result<&str, Error> {
+        self.maybe_text(column)?.ok_or_else(|| self.odd(column))
+    }
+
+    /// The text in `column`, or `None` for null.
+    pub fn maybe_text(&self, column: usize) -> Result<Option<&str>, Error> {
+        match self.0.get(column) {
+            Some(Value::Text(value)) => Ok(Some(value)),
+            Some(Value::Null) => Ok(None),
+            _ => Err(self.odd(column)),
+        }
+    }
+
+    /// The bytes in `column`; an error if it is something else.
+    pub fn bytes(&self, column: usize) -> Result<&[u8], Error> {
+        match self.0.get(column) {
+            Some(Value::Bytes(value)) => Ok(value),
+            _ => Err(self.odd(column)),
+        }
+    }
+
+    /// The bytes in `column`, of which there must be exactly `N`.
+    pub fn array<const N: usize>(&self, column: usize) -> Result<[u8; N], Error> {
+        self.bytes(column)?.try_into().map_err(|_| self.odd(column))
+    }
+
+    /// The text in `column` as one of our own types.
+    pub fn parsed<T: std::str::FromStr>(&self, column: usize) -> Result<T, Error> {
+        self.text(column)?.parse().map_err(|_| self.odd(column))
+    }
+
+    fn odd(&self, column: usize) -> Error {
+        // The content may be private, so only its place is named.
+        Error::Unavailable(format!("column {column} of {} holds an odd value", self.0.len()).into())
+    }
+}
+
+/// The rows that one statement answered.
+pub type Rows = Vec<Row>;

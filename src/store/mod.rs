@@ -1,0 +1,123 @@
+//! The only room that knows SQL. One concrete [`Store`]; each change is a short list of guarded
+//! statements; an engine knows only how to run such lists.
+//!
+//! * Nothing is answered before it is durable: [`Store::commit`] returns after the commit.
+//! * "May this be used?" is answered inside the statement that uses it, never by an earlier read.
+//! * Every statement names the host.
+//! * To add a table: a migration for each engine, a file here with its statements beside the
+//!   functions that use them, and the statements in that file's `SQL` list, so that the test
+//!   which prepares every statement sees them.
+
+mod api_keys;
+mod change;
+mod invites;
+mod migrate;
+mod registrations;
+mod sqlite;
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::{Cause, Error as CrateError};
+use change::{Change, Rows, Statement};
+
+pub use api_keys::NewKey;
+pub use invites::{CreatedBy, Creation, ListInvites};
+
+/// What a caller of the store can tell apart.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The queue of changes stayed full.
+    #[error("the queue of changes is full")]
+    Busy,
+    /// A unique constraint had the last word.
+    #[error("the change contradicts what is stored")]
+    Conflict,
+    /// The database was lost between asking and answering; the change may or may not be there.
+    #[error("the database was lost while committing")]
+    OutcomeUnknown,
+    /// The database could not be opened, read or written; nothing was changed.
+    #[error("{0}")]
+    Unavailable(#[source] Cause),
+}
+
+impl From<Error> for CrateError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Busy => Self::StoreBusy,
+            Error::Conflict => Self::Internal(Box::new(Error::Conflict)),
+            Error::OutcomeUnknown => Self::OutcomeUnknown,
+            Error::Unavailable(cause) => Self::StoreUnavailable(cause),
+        }
+    }
+}
+
+/// How many changes may wait; beyond that the answer is "busy".
+const QUEUE: usize = 4096;
+/// How long a change waits for a place in the queue.
+const QUEUE_WAIT: Duration = Duration::from_secs(2);
+
+/// A change on its way to the writer, and where its answer goes.
+struct Job {
+    change: Change,
+    answer: oneshot::Sender<Result<Vec<Rows>, Error>>,
+}
+
+/// The database. Cheap to clone; when the last clone is dropped the writer finishes its queue.
+#[derive(Debug, Clone)]
+pub struct Store {
+    writes: mpsc::Sender<Job>,
+    reads: sqlite::Readers,
+}
+
+impl Store {
+    /// Opens the SQLite file at `path`, makes it if it is not there, and brings its tables up to
+    /// date. A file from a newer version is refused.
+    pub fn open_sqlite(path: &Path) -> Result<Self, Error> {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let reads = sqlite::open(path, receiver)?;
+        Ok(Self {
+            writes: sender,
+            reads,
+        })
+    }
+
+    /// Runs `change` whole or not at all; returns when it is durable. A caller that goes away
+    /// meanwhile does not cancel it.
+    async fn commit(&self, change: Change) -> Result<Vec<Rows>, Error> {
+        let (answer, receiver) = oneshot::channel();
+        match self
+            .writes
+            .send_timeout(Job { change, answer }, QUEUE_WAIT)
+            .await
+        {
+            Ok(()) => receiver.await.map_err(|_| Error::OutcomeUnknown)?,
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(Error::Busy),
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => {
+                Err(Error::Unavailable("the writer has stopped".into()))
+            }
+        }
+    }
+
+    /// Runs one `select`.
+    async fn read(&self, sql: &'static str, params: Vec<change::Value>) -> Result<Rows, Error> {
+        self.reads.run(Statement::new(sql, params)).await
+    }
+
+    /// Whether the database can be read now.
+    pub async fn check(&self) -> Result<(), Error> {
+        self.read("select count(*) from schema_migrations", Vec::new())
+            .await?;
+        self.reads.check_file()
+    }
+
+    /// Every statement that the store can run, for the test that prepares them all.
+    #[doc(hidden)]
+    pub fn all_sql() -> impl Iterator<Item = &'static str> {
+        [api_keys::SQL, invites::SQL, registrations::SQL]
+            .concat()
+            .into_iter()
+    }
+}

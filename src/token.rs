@@ -1,0 +1,151 @@
+//! Invite tokens: the secret in a link, what is stored of it, and how it is sealed.
+
+use std::str::FromStr;
+
+use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
+
+use crate::jid::Domain;
+use crate::secret::{self, Secret};
+
+/// Shortest token that is taken from outside.
+pub const MIN_LENGTH: usize = 10;
+/// Longest token that is taken from outside.
+pub const MAX_LENGTH: usize = 128;
+const OUR_LENGTH: usize = 24;
+
+/// The secret in an invite's link; `preauth` on the wire (XEP-0379, XEP-0445).
+#[derive(Debug, Clone)]
+pub struct InviteToken(Secret);
+
+impl InviteToken {
+    /// A new token: 24 characters of `[A-Za-z0-9]`, about 142 random bits. Apps decode other
+    /// characters differently, and chat programs cut a trailing `-` or `_` off links.
+    pub fn generate() -> Self {
+        Self(Secret::new(secret::random_alphanumeric(OUR_LENGTH)))
+    }
+
+    /// The token's text, for links and URIs.
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+
+    /// What is stored of the token. It covers the host, so a token is worth nothing elsewhere.
+    pub fn hash(&self, host: &Domain) -> TokenHash {
+        TokenHash(secret::hash(&[
+            "invite token",
+            host.as_str(),
+            self.expose(),
+        ]))
+    }
+}
+
+/// The text has a length or a character that no token has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a token has {MIN_LENGTH} to {MAX_LENGTH} letters, digits, - and _")]
+pub struct NotAToken;
+
+impl FromStr for InviteToken {
+    type Err = NotAToken;
+
+    fn from_str(text: &str) -> Result<Self, NotAToken> {
+        let fits = (MIN_LENGTH..=MAX_LENGTH).contains(&text.len());
+        let known = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if fits && text.bytes().all(known) {
+            Ok(Self(Secret::new(text)))
+        } else {
+            Err(NotAToken)
+        }
+    }
+}
+
+/// SHA-256 of host and token; all that the database knows of a token without the sealing key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenHash(pub [u8; 32]);
+
+/// Seals tokens for the database under a key that is kept beside it, never in it, so that an
+/// admin can see a link again but a stolen copy of the database shows none.
+#[derive(Debug)]
+pub struct Sealer(LessSafeKey);
+
+const NONCE_LENGTH: usize = 12;
+
+impl Sealer {
+    /// A sealer with the 32 bytes of the key file.
+    pub fn new(key: &[u8; 32]) -> Self {
+        let key = UnboundKey::new(&aead::AES_256_GCM, key).expect("the key has the right length");
+        Self(LessSafeKey::new(key))
+    }
+
+    /// Seals `token`; the result opens only together with its own hash.
+    pub fn seal(&self, token: &InviteToken, hash: &TokenHash) -> Vec<u8> {
+        let nonce = secret::random_bytes::<NONCE_LENGTH>();
+        let mut sealed = token.expose().as_bytes().to_vec();
+        self.0
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(hash.0),
+                &mut sealed,
+            )
+            .expect("a token is far shorter than the cipher's limit");
+        sealed.splice(0..0, nonce);
+        sealed
+    }
+
+    /// Opens what [`Sealer::seal`] made; `None` if the key has been changed since.
+    pub fn open(&self, sealed: &[u8], hash: &TokenHash) -> Option<InviteToken> {
+        let (nonce, body) = sealed.split_at_checked(NONCE_LENGTH)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let mut body = body.to_vec();
+        let text = self
+            .0
+            .open_in_place(nonce, Aad::from(hash.0), &mut body)
+            .ok()?;
+        std::str::from_utf8(text).ok()?.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_hash_is_bound_to_its_host() {
+        let token = InviteToken::generate();
+        let one: Domain = "one.example".parse().expect("a domain");
+        let two: Domain = "two.example".parse().expect("a domain");
+        assert_ne!(token.hash(&one), token.hash(&two));
+    }
+
+    #[test]
+    fn a_sealed_token_opens_with_its_own_key_and_hash_only() {
+        let host: Domain = "one.example".parse().expect("a domain");
+        let (token, other) = (InviteToken::generate(), InviteToken::generate());
+        let sealer = Sealer::new(&[7; 32]);
+        let sealed = sealer.seal(&token, &token.hash(&host));
+
+        let opened = sealer.open(&sealed, &token.hash(&host));
+        assert_eq!(opened.expect("it opens").expose(), token.expose());
+        assert!(sealer.open(&sealed, &other.hash(&host)).is_none());
+        assert!(
+            Sealer::new(&[8; 32])
+                .open(&sealed, &token.hash(&host))
+                .is_none()
+        );
+        assert!(sealer.open(&[], &token.hash(&host)).is_none());
+    }
+
+    #[test]
+    fn tokens_of_prosody_are_taken_and_odd_texts_are_not() {
+        assert!("c-vhJjyB5Pb4HpAf".parse::<InviteToken>().is_ok());
+        assert!("_starts-with-underscore-".parse::<InviteToken>().is_ok());
+        for odd in [
+            "",
+            "short",
+            "with space in it",
+            "quote'quote'",
+            &"x".repeat(129),
+        ] {
+            assert!(odd.parse::<InviteToken>().is_err(), "{odd}");
+        }
+    }
+}

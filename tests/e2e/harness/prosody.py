@@ -1,0 +1,138 @@
+"""A Prosody on loopback, with our module or with its own."""
+
+import json
+import subprocess
+from pathlib import Path
+from urllib.parse import unquote
+
+from .process import Server, watch_log
+from .waiting import accepts, free_port, wait_until
+
+REPOSITORY = Path(__file__).parents[3]
+OUR_MODULE = REPOSITORY / "prosody" / "mod_invites_invited"
+TEST_MODULES = Path(__file__).parents[1] / "prosody_modules"
+MODULES = [
+    "roster",
+    "saslauth",
+    "tls",
+    "disco",
+    "presence",
+    "ping",
+    "adhoc",
+    "admin_shell",
+    "invites",
+    "invites_register",
+    "invites_adhoc",
+    "e2e_password_policy",
+]
+
+CONFIG = """
+run_as_root = true
+pidfile = {pidfile}
+data_path = {data}
+certificates = {certificates}
+plugin_paths = {{ {plugin_paths} }}
+interfaces = {{ "127.0.0.1" }}
+c2s_ports = {{ {c2s_port} }}
+http_ports = {{ {http_port} }}
+https_ports = {{}}
+s2s_ports = {{}}
+admin_socket = {admin_socket}
+modules_enabled = {{ {modules} }}
+modules_disabled = {{ "s2s" }}
+authentication = "internal_hashed"
+storage = "internal"
+admins = {{ "admin@localhost" }}
+allow_user_invites = true
+log = {{ debug = {log} }}
+{options}
+
+VirtualHost "localhost"
+    ssl = {{ certificate = {certificate}, key = {key} }}
+    http_host = "127.0.0.1"
+"""
+
+
+class Prosody(Server):
+    def __init__(self, directory, certificates, *, stock=False, modules=(), options=None):
+        directory.mkdir(parents=True)
+        self.directory = directory
+        self.certificates = certificates
+        self.stock = stock
+        self.modules = [*MODULES, *modules]
+        self.options = options or {}
+        self.port = free_port()
+        self.http_port = free_port()
+        self.config = directory / "prosody.cfg.lua"
+        self.log = directory / "prosody.log"
+        super().__init__(
+            "Prosody",
+            ["prosody", "-F", "--config", str(self.config)],
+            directory / "prosody.out",
+        )
+        watch_log(self.log)
+
+    def start(self):
+        self._write_config()
+        self.spawn()
+        wait_until(lambda: self.assert_running() and accepts(self.port), "Prosody listens")
+
+    def control(self, *arguments):
+        """`prosodyctl` with this server's configuration."""
+        return subprocess.run(
+            ["prosodyctl", "--config", str(self.config), *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+
+    def add_account(self, name, password):
+        done = self.control("register", name, "localhost", password)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def accounts(self):
+        """The names of all accounts, as they lie on the disk."""
+        return {unquote(file.stem) for file in (self.directory / "data" / "localhost" / "accounts").glob("*.dat")}
+
+    def contacts(self, name):
+        """The roster of an account as it lies on the disk: address to subscription."""
+        script = (
+            "local roster = dofile(arg[1]) for address, item in pairs(roster) do "
+            "if address then print(address, item.subscription) end end"
+        )
+        file = self.directory / "data" / "localhost" / "roster" / f"{name}.dat"
+        if not file.exists():
+            return {}
+        shown = subprocess.run(
+            ["lua5.4", "-", str(file)],
+            input=script,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return dict(line.split("\t") for line in shown.stdout.splitlines())
+
+    def _write_config(self):
+        paths = [TEST_MODULES] if self.stock else [OUR_MODULE, TEST_MODULES]
+        self.config.write_text(
+            CONFIG.format(
+                pidfile=_text(self.directory / "prosody.pid"),
+                data=_text(self.directory / "data"),
+                plugin_paths=", ".join(map(_text, paths)),
+                c2s_port=self.port,
+                http_port=self.http_port,
+                admin_socket=_text(self.directory / "prosody.sock"),
+                modules=", ".join(map(_text, self.modules)),
+                log=_text(self.log),
+                certificates=_text(self.certificates.directory),
+                certificate=_text(self.certificates.certificate),
+                key=_text(self.certificates.key),
+                options="\n".join(f"{name} = {_text(value)}" for name, value in self.options.items()),
+            )
+        )
+
+
+def _text(value):
+    """A Lua literal. JSON's strings, numbers and booleans are Lua's too."""
+    return json.dumps(value if isinstance(value, (bool, int)) else str(value))

@@ -1,0 +1,97 @@
+"""invited may be missing, misconfigured or down: Prosody runs, lets nobody in without an invite, and chats."""
+
+import asyncio
+
+import pytest
+
+from harness import chat
+from harness.loop import run
+from harness.site import PASSWORD, Site
+
+
+@pytest.fixture
+def site(tmp_path):
+    site = Site(tmp_path / "site")
+    site.bridge.start()
+    site.xmpp.start()
+    site.prosody.start()
+    yield site
+    site.__exit__()
+
+
+def add_people(site):
+    for name in ("ada", "bob"):
+        site.prosody.add_account(name, PASSWORD)
+
+
+def assert_chat_works(site):
+    run(chat.exchange_a_message(site.prosody, ("ada", PASSWORD), ("bob", PASSWORD)))
+
+
+def assert_nobody_registers(site):
+    async def without_token():
+        async with await site.stream() as stream:
+            return await stream.register("nobody", PASSWORD)
+
+    refused = site.register("A" * 24, "nobody")
+    assert refused.kind == "wait", refused
+    assert not run(without_token()).accepted
+    assert "nobody" not in site.prosody.accounts()
+
+
+def test_prosody_starts_before_invited_was_ever_there(site):
+    add_people(site)
+    assert_nobody_registers(site)
+    assert_chat_works(site)
+
+    site.invited.start()
+    assert site.register(site.invited.invite()["token"], "cyd").accepted, "without a restart of Prosody"
+
+
+def test_prosody_stays_while_invited_is_away(site):
+    add_people(site)
+    site.invited.start()
+    assert site.register(site.invited.invite()["token"], "before").accepted
+    token = site.invited.invite()["token"]
+
+    site.invited.stop()
+    assert_nobody_registers(site)
+    assert site.register(token, "meanwhile").kind == "wait"
+    assert_chat_works(site)
+
+    site.invited.start()
+    assert site.register(token, "afterwards").accepted
+    assert site.prosody.accounts() == {"ada", "bob", "before", "afterwards"}
+
+
+def test_an_outage_between_token_and_registration_is_no_lasting_refusal(site):
+    site.invited.start()
+    token = site.invited.invite()["token"]
+
+    async def through_the_outage():
+        async with await site.stream() as stream:
+            assert (await stream.present(token)).accepted
+            await asyncio.to_thread(site.invited.stop)
+            during = await stream.register("patient", PASSWORD)
+            await asyncio.to_thread(site.invited.start)
+            return during, await stream.register("patient", PASSWORD)
+
+    during, after = run(through_the_outage())
+    assert during.kind == "wait", during
+    assert after.accepted, after
+    assert site.invited.uses(token) == 1
+
+
+def test_the_module_loads_and_denies_without_a_secret(tmp_path):
+    with Site(tmp_path / "site", options={"invited_secret_file": tmp_path / "there is none"}) as site:
+        add_people(site)
+        assert site.register(site.invited.invite()["token"], "nobody").kind == "wait"
+        assert_nobody_registers(site)
+        assert_chat_works(site)
+        assert "invited_secret_file" in site.prosody.log.read_text(), "the log says what is missing"
+
+
+def test_the_module_denies_with_a_wrong_secret(tmp_path):
+    with Site(tmp_path / "site", options={"invited_secret": "not-the-secret"}) as site:
+        assert site.register(site.invited.invite()["token"], "nobody").kind == "wait"
+        assert_nobody_registers(site)
