@@ -1,5 +1,7 @@
 //! What is logged and where: to standard error, ours at the chosen level, others' at `warn`.
 
+use std::io::IsTerminal as _;
+
 use tracing::Level;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::filter_fn;
@@ -26,7 +28,9 @@ pub fn start(config: &Config) {
         let ours = metadata.target().split("::").next() == Some("invited");
         *metadata.level() <= if ours { own } else { Level::WARN.min(own) }
     });
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let layer = match config.log_format {
         LogFormat::Json => layer.json().with_filter(filter).boxed(),
         LogFormat::Text => layer.with_filter(filter).boxed(),

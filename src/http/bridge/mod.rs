@@ -100,6 +100,7 @@ impl Bridge {
             .map_err(|e| Error::invalid("body", e.to_string()))?;
         let fields: Map<String, Value> = serde_json::from_slice(&body)
             .map_err(|e| Error::invalid("body", format!("not a JSON object: {e}")))?;
+        tracing::trace!(operation, "an XMPP server asks");
         let app = &self.0.app;
         let question = Question::new(app, &fields)?;
         match operation {
