@@ -71,7 +71,7 @@ def test_no_log_holds_a_secret(story):
 def test_the_logs_do_tell_of_what_happened(story):
     """Otherwise the test above would look into the wrong files."""
     site, _ = story
-    assert "TRACE" in site.invited.output.read_text()
+    assert "/register" in site.invited.output.read_text()
     assert "in-app@localhost" in site.prosody.log.read_text()
 
 

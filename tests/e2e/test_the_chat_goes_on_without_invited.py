@@ -12,11 +12,13 @@ from harness.site import PASSWORD, Site
 @pytest.fixture
 def site(tmp_path):
     site = Site(tmp_path / "site")
-    site.bridge.start()
-    site.xmpp.start()
-    site.prosody.start()
-    yield site
-    site.__exit__()
+    try:
+        site.bridge.start()
+        site.xmpp.start()
+        site.prosody.start()
+        yield site
+    finally:
+        site.__exit__()
 
 
 def add_people(site):

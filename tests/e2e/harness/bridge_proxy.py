@@ -53,7 +53,8 @@ class BridgeProxy:
         self._server = run(asyncio.start_server(self._serve, "127.0.0.1", self.port))
 
     def stop(self):
-        call(self._server.close)
+        if self._server:
+            call(self._server.close)
 
     def stop_at(self, operation, moment):
         assert moment in ("asked", "answered"), moment

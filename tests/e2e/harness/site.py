@@ -1,5 +1,7 @@
 """One invite desk with its chat server: Prosody with our module, invited, and proxies on both ways between them."""
 
+from contextlib import ExitStack
+
 from .bridge_proxy import BridgeProxy
 from .certificates import Certificates
 from .invited import Invited
@@ -44,10 +46,9 @@ class Site:
         return self
 
     def __exit__(self, *_):
-        self.prosody.stop()
-        self.invited.stop()
-        self.bridge.stop()
-        self.xmpp.stop()
+        with ExitStack() as stack:
+            for part in (self.xmpp, self.bridge, self.invited, self.prosody):
+                stack.callback(part.stop)
 
     def stream(self):
         """An encrypted stream before authentication (to be awaited)."""

@@ -30,7 +30,8 @@ class XmppProxy:
         self._server = run(asyncio.start_server(self._serve, "127.0.0.1", self.port))
 
     def stop(self):
-        call(self._server.close)
+        if self._server:
+            call(self._server.close)
 
     def cut_when(self, side, marker, *, pass_on=False):
         """Cuts once, at the next `marker` that `side` says."""
