@@ -9,6 +9,7 @@ pub struct Timestamp(pub i64);
 
 impl Timestamp {
     /// The moment `seconds` later; saturates instead of wrapping.
+    #[must_use]
     pub fn plus(self, seconds: i64) -> Self {
         Self(self.0.saturating_add(seconds))
     }

@@ -120,18 +120,18 @@ mod tests {
     fn a_sealed_token_opens_with_its_own_key_and_hash_only() {
         let host: Domain = "one.example".parse().expect("a domain");
         let (token, other) = (InviteToken::generate(), InviteToken::generate());
-        let sealer = Sealer::new(&[7; 32]);
-        let sealed = sealer.seal(&token, &token.hash(&host));
+        let seal = Sealer::new(&[7; 32]);
+        let sealed = seal.seal(&token, &token.hash(&host));
 
-        let opened = sealer.open(&sealed, &token.hash(&host));
+        let opened = seal.open(&sealed, &token.hash(&host));
         assert_eq!(opened.expect("it opens").expose(), token.expose());
-        assert!(sealer.open(&sealed, &other.hash(&host)).is_none());
+        assert!(seal.open(&sealed, &other.hash(&host)).is_none());
         assert!(
             Sealer::new(&[8; 32])
                 .open(&sealed, &token.hash(&host))
                 .is_none()
         );
-        assert!(sealer.open(&[], &token.hash(&host)).is_none());
+        assert!(seal.open(&[], &token.hash(&host)).is_none());
     }
 
     #[test]

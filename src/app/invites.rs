@@ -233,7 +233,7 @@ impl App {
 }
 
 /// Why an invite cannot be used at `now`, if it cannot.
-pub fn usable(invite: &Invite, now: Timestamp) -> Result<(), Error> {
+pub(super) fn usable(invite: &Invite, now: Timestamp) -> Result<(), Error> {
     match invite.state(now) {
         State::Expired => Err(Error::InviteExpired),
         State::Open => Ok(()),

@@ -39,7 +39,7 @@ impl Metrics {
         }
     }
 
-    /// The counters in the text form of OpenMetrics.
+    /// The counters in the text form of `OpenMetrics`.
     pub fn encode(&self) -> String {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a String cannot fail");

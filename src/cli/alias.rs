@@ -11,7 +11,7 @@ const USAGE: &str = "Usage:
  invited mod_invites_api list HOST
 ";
 
-pub fn mod_invites_api(
+pub(super) fn mod_invites_api(
     words: &[String],
     config: impl FnOnce() -> Result<Config, config::Error>,
 ) -> Outcome {

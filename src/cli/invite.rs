@@ -15,7 +15,7 @@ use crate::store::ListInvites;
 use crate::token::InviteToken;
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Invite somebody to become a contact of a local user.
     Contact {
         /// The local user.
@@ -89,7 +89,7 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
-pub struct Uses {
+pub(super) struct Uses {
     /// How many accounts it gives.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i64).range(1..))]
     max_uses: i64,
@@ -99,7 +99,7 @@ pub struct Uses {
 }
 
 #[derive(Debug, Args)]
-pub struct Common {
+pub(super) struct Common {
     /// How long it is good: 12h, 7d, or never (accounts only).
     #[arg(long, value_name = "SPAN")]
     expires_in: Option<String>,
@@ -126,7 +126,7 @@ impl Common {
     }
 }
 
-pub async fn run(command: Command, app: App) -> Outcome {
+pub(super) async fn run(command: Command, app: App) -> Outcome {
     match command {
         Command::Contact {
             inviter,

@@ -9,7 +9,7 @@ use crate::app::{App, NewKey};
 use crate::clock::Timestamp;
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Make a key and print it; it is shown only this once.
     Create(Create),
     /// Delete a key; the next request with it is refused.
@@ -32,7 +32,7 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
-pub struct Create {
+pub(super) struct Create {
     /// The XMPP host.
     host: String,
     /// A name that helps to remember what the key is for.
@@ -51,7 +51,7 @@ pub struct Create {
 
 impl Command {
     /// The plainest `create`.
-    pub fn create(host: &str, name: Option<&str>) -> Self {
+    pub(super) fn create(host: &str, name: Option<&str>) -> Self {
         Self::Create(Create {
             host: host.to_owned(),
             name: name.map(str::to_owned),
@@ -62,7 +62,7 @@ impl Command {
     }
 
     /// The host that it is about.
-    pub fn host(&self) -> &str {
+    pub(super) fn host(&self) -> &str {
         match self {
             Self::Create(Create { host, .. })
             | Self::Delete { host, .. }
@@ -71,7 +71,7 @@ impl Command {
     }
 }
 
-pub async fn run(command: Command, app: App) -> Outcome {
+pub(super) async fn run(command: Command, app: App) -> Outcome {
     match command {
         Command::Create(new) => create(new, &app).await,
         Command::Delete { host, id } => Ok(app.delete_key(app.config.host(&host)?, &id).await?),

@@ -13,7 +13,7 @@ use crate::config::file::{LogFormat, LogLevel};
 
 /// Starts logging. `RUST_LOG` wins over the file, but it moves our own messages only: what
 /// libraries say below `warn` may hold stanzas, addresses with tokens, or statement parameters.
-pub fn start(config: &Config) {
+pub(super) fn start(config: &Config) {
     let own = std::env::var("RUST_LOG")
         .ok()
         .and_then(|text| own_level(&text))

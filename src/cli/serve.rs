@@ -18,7 +18,7 @@ use crate::secret::{self, Secret};
 /// Connections that XMPP servers may hold at a time; the module itself asks at most 256 things.
 const BRIDGE_CONNECTIONS: usize = 1024;
 
-pub fn run(config: Config) -> Outcome {
+pub(super) fn run(config: Config) -> Outcome {
     logging::start(&config);
     let secret_file = config.bridge.secret_file.clone();
     let app = open(config)?;

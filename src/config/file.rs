@@ -359,28 +359,28 @@ impl Default for PasswordPolicy {
 mod defaults {
     use super::{IpAddr, Network, PathBuf, Period};
 
-    pub fn data_path() -> PathBuf {
+    pub(super) fn data_path() -> PathBuf {
         "/var/lib/invited".into()
     }
-    pub fn http_ports() -> Vec<u16> {
+    pub(super) fn http_ports() -> Vec<u16> {
         vec![5280]
     }
-    pub fn http_interfaces() -> Vec<IpAddr> {
+    pub(super) fn http_interfaces() -> Vec<IpAddr> {
         vec![[127, 0, 0, 1].into(), std::net::Ipv6Addr::LOCALHOST.into()]
     }
-    pub fn http_max_content_size() -> usize {
+    pub(super) fn http_max_content_size() -> usize {
         64 * 1024
     }
-    pub fn trusted_proxies() -> Vec<Network> {
+    pub(super) fn trusted_proxies() -> Vec<Network> {
         http_interfaces()
             .into_iter()
             .map(|ip| Network(ip.into()))
             .collect()
     }
-    pub fn max_connections() -> usize {
+    pub(super) fn max_connections() -> usize {
         4096
     }
-    pub fn request_timeout() -> Period {
+    pub(super) fn request_timeout() -> Period {
         Period(10)
     }
 }

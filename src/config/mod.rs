@@ -159,10 +159,9 @@ impl Config {
         }
         let mut names: Vec<&str> = hosts.iter().map(|host| host.http_host.as_str()).collect();
         names.sort_unstable();
-        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        if let Some([twice, _]) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(complaint(format!(
-                "http_host: two hosts answer under {:?}",
-                twice[0]
+                "http_host: two hosts answer under {twice:?}"
             )));
         }
         Ok(Self {
@@ -191,7 +190,7 @@ impl Config {
         })
     }
 
-    /// The SQLite file.
+    /// The `SQLite` file.
     pub fn database_file(&self) -> PathBuf {
         self.data_path.join("invited.sqlite")
     }

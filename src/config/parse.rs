@@ -13,7 +13,7 @@ use crate::jid::Domain;
 
 /// The file, read but not yet checked as a whole.
 #[derive(Debug)]
-pub struct Parsed {
+pub(super) struct Parsed {
     pub file: File,
     pub global: Shared,
     pub hosts: Vec<ParsedHost>,
@@ -21,14 +21,14 @@ pub struct Parsed {
 
 /// One `[hosts."…"]` table.
 #[derive(Debug)]
-pub struct ParsedHost {
+pub(super) struct ParsedHost {
     pub domain: Domain,
     pub xmpp: Xmpp,
     pub options: Shared,
 }
 
 /// Reads `text`; `path` is for messages only.
-pub fn parse(path: &Path, text: &str) -> Result<Parsed, Error> {
+pub(super) fn parse(path: &Path, text: &str) -> Result<Parsed, Error> {
     Reader { path, text }.read()
 }
 

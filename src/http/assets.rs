@@ -13,10 +13,10 @@ use sha2::{Digest as _, Sha256};
 struct Assets;
 
 /// The list of apps that is built in.
-pub const APPS: &str = include_str!("../../assets/apps.toml");
+pub(super) const APPS: &str = include_str!("../../assets/apps.toml");
 
 /// A short hash over all assets; changes whenever one of them does.
-pub fn version() -> String {
+pub(super) fn version() -> String {
     let mut names: Vec<_> = Assets::iter().collect();
     names.sort();
     let mut hash = Sha256::new();
@@ -35,7 +35,7 @@ pub fn version() -> String {
 }
 
 /// Serves `path`, such as `style.css` or `apps/gajim.svg`.
-pub fn serve(path: &str) -> Response {
+pub(super) fn serve(path: &str) -> Response {
     let Some(file) = Assets::get(path) else {
         return StatusCode::NOT_FOUND.into_response();
     };

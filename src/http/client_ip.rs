@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 /// The right-most address that is not a trusted proxy's (`X-Forwarded-For` is believed only as
 /// far as trusted proxies wrote it).
-pub fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+pub(super) fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |ip: &IpAddr| trusted.iter().any(|network| network.contains(ip));
     let mut client = peer;
     let forwarded = headers
@@ -29,7 +29,7 @@ pub fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr
 }
 
 /// Whether the client came by HTTPS, as far as a trusted proxy says so.
-pub fn is_https(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> bool {
+pub(super) fn is_https(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|network| network.contains(&peer))
         && headers
             .get("x-forwarded-proto")

@@ -4,7 +4,7 @@ use super::Error;
 
 /// What a parameter or a column may be; every type that both engines share.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Value {
+pub(super) enum Value {
     Bytes(Vec<u8>),
     Int(i64),
     Null,
@@ -62,16 +62,16 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 /// One statement with its parameters.
 ///
 /// The text serves both engines: parameters are `$1…$n` and *first appear in ascending order*
-/// (SQLite numbers them by first appearance), with integers, texts, bytes and null only.
+/// (`SQLite` numbers them by first appearance), with integers, texts, bytes and null only.
 #[derive(Debug, Clone)]
-pub struct Statement {
+pub(super) struct Statement {
     pub(super) sql: &'static str,
     pub(super) params: Vec<Value>,
 }
 
 impl Statement {
     /// `params` in the order of their numbers.
-    pub fn new(sql: &'static str, params: Vec<Value>) -> Self {
+    pub(super) fn new(sql: &'static str, params: Vec<Value>) -> Self {
         Self { sql, params }
     }
 }
@@ -81,17 +81,17 @@ impl Statement {
 /// The first statement carries every guard; the later ones are written to do nothing if the
 /// first did nothing. So a refusal is an empty answer, never an error.
 #[derive(Debug, Clone, Default)]
-pub struct Change(pub(super) Vec<Statement>);
+pub(super) struct Change(pub(super) Vec<Statement>);
 
 impl Change {
     /// A change that does nothing yet.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::default()
     }
 
     /// Adds a statement at the end.
     #[must_use]
-    pub fn then(mut self, sql: &'static str, params: Vec<Value>) -> Self {
+    pub(super) fn then(mut self, sql: &'static str, params: Vec<Value>) -> Self {
         self.0.push(Statement::new(sql, params));
         self
     }
@@ -99,16 +99,16 @@ impl Change {
 
 /// One row of an answer.
 #[derive(Debug, Clone)]
-pub struct Row(pub(super) Vec<Value>);
+pub(super) struct Row(pub(super) Vec<Value>);
 
 impl Row {
     /// The integer in `column`; an error if it is something else.
-    pub fn int(&self, column: usize) -> Result<i64, Error> {
+    pub(super) fn int(&self, column: usize) -> Result<i64, Error> {
         self.maybe_int(column)?.ok_or_else(|| self.odd(column))
     }
 
     /// The integer in `column`, or `None` for null.
-    pub fn maybe_int(&self, column: usize) -> Result<Option<i64>, Error> {
+    pub(super) fn maybe_int(&self, column: usize) -> Result<Option<i64>, Error> {
         match self.0.get(column) {
             Some(Value::Int(value)) => Ok(Some(*value)),
             Some(Value::Null) => Ok(None),
@@ -117,12 +117,12 @@ impl Row {
     }
 
     /// The text in `column`; an error if it is something else.
-    pub fn text(&self, column: usize) -> Result<&str, Error> {
+    pub(super) fn text(&self, column: usize) -> Result<&str, Error> {
         self.maybe_text(column)?.ok_or_else(|| self.odd(column))
     }
 
     /// The text in `column`, or `None` for null.
-    pub fn maybe_text(&self, column: usize) -> Result<Option<&str>, Error> {
+    pub(super) fn maybe_text(&self, column: usize) -> Result<Option<&str>, Error> {
         match self.0.get(column) {
             Some(Value::Text(value)) => Ok(Some(value)),
             Some(Value::Null) => Ok(None),
@@ -131,7 +131,7 @@ impl Row {
     }
 
     /// The bytes in `column`; an error if it is something else.
-    pub fn bytes(&self, column: usize) -> Result<&[u8], Error> {
+    pub(super) fn bytes(&self, column: usize) -> Result<&[u8], Error> {
         match self.0.get(column) {
             Some(Value::Bytes(value)) => Ok(value),
             _ => Err(self.odd(column)),
@@ -139,12 +139,12 @@ impl Row {
     }
 
     /// The bytes in `column`, of which there must be exactly `N`.
-    pub fn array<const N: usize>(&self, column: usize) -> Result<[u8; N], Error> {
+    pub(super) fn array<const N: usize>(&self, column: usize) -> Result<[u8; N], Error> {
         self.bytes(column)?.try_into().map_err(|_| self.odd(column))
     }
 
     /// The text in `column` as one of our own types.
-    pub fn parsed<T: std::str::FromStr>(&self, column: usize) -> Result<T, Error> {
+    pub(super) fn parsed<T: std::str::FromStr>(&self, column: usize) -> Result<T, Error> {
         self.text(column)?.parse().map_err(|_| self.odd(column))
     }
 
@@ -155,4 +155,4 @@ impl Row {
 }
 
 /// The rows that one statement answered.
-pub type Rows = Vec<Row>;
+pub(super) type Rows = Vec<Row>;

@@ -7,7 +7,7 @@ use super::Error;
 use crate::secret;
 
 /// Number, name and text of each step.
-pub const SQLITE: &[(i64, &str, &str)] = &[(
+pub(super) const SQLITE: &[(i64, &str, &str)] = &[(
     1,
     "start",
     include_str!("../../migrations/sqlite/0001_start.sql"),
@@ -23,7 +23,7 @@ const TABLE: &str = "
 
 /// Applies the steps that are missing; refuses a database of a newer version, or one whose steps
 /// are not ours.
-pub fn sqlite(connection: &mut Connection, now: i64) -> Result<(), Error> {
+pub(super) fn sqlite(connection: &mut Connection, now: i64) -> Result<(), Error> {
     let unavailable = |e: rusqlite::Error| Error::Unavailable(Box::new(e));
     // Two processes may start on a new file at the same moment, so even the first look is taken
     // under the write lock.

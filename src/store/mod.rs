@@ -73,7 +73,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the SQLite file at `path`, makes it if it is not there, and brings its tables up to
+    /// Opens the `SQLite` file at `path`, makes it if it is not there, and brings its tables up to
     /// date. A file from a newer version is refused.
     pub fn open_sqlite(path: &Path) -> Result<Self, Error> {
         let (sender, receiver) = mpsc::channel(QUEUE);

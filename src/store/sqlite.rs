@@ -1,4 +1,4 @@
-//! The SQLite engine: one thread owns the writing connection and commits in groups; a few
+//! The `SQLite` engine: one thread owns the writing connection and commits in groups; a few
 //! connections that cannot write serve reads.
 
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -23,7 +23,7 @@ const READERS: usize = 4;
 
 /// The connections that read.
 #[derive(Debug, Clone)]
-pub struct Readers(Arc<Pool>);
+pub(super) struct Readers(Arc<Pool>);
 
 #[derive(Debug)]
 struct Pool {
@@ -41,7 +41,7 @@ struct OpenedFile {
 }
 
 /// Opens the file, brings it up to date, starts the writer.
-pub fn open(path: &Path, jobs: mpsc::Receiver<Job>) -> Result<Readers, Error> {
+pub(super) fn open(path: &Path, jobs: mpsc::Receiver<Job>) -> Result<Readers, Error> {
     create_private(path)?;
     let mut writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     migrate::sqlite(&mut writer, Clock::System.now().0).map_err(|error| named(path, error))?;
@@ -63,7 +63,7 @@ pub fn open(path: &Path, jobs: mpsc::Receiver<Job>) -> Result<Readers, Error> {
 
 impl Readers {
     /// Runs one `select` on the blocking pool.
-    pub async fn run(&self, statement: Statement) -> Result<Rows, Error> {
+    pub(super) async fn run(&self, statement: Statement) -> Result<Rows, Error> {
         let pool = Arc::clone(&self.0);
         tokio::task::spawn_blocking(move || {
             let turn = pool.next.fetch_add(1, Ordering::Relaxed) % pool.connections.len();
@@ -77,7 +77,7 @@ impl Readers {
     }
 
     /// Whether the file that was opened still stands where it did.
-    pub fn check_file(&self) -> Result<(), Error> {
+    pub(super) fn check_file(&self) -> Result<(), Error> {
         self.0.file.check()
     }
 }

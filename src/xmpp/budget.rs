@@ -9,23 +9,23 @@ use super::error::Cause;
 
 /// The time that is left for everything before the registration request.
 #[derive(Debug)]
-pub struct Budget {
+pub(super) struct Budget {
     end: Instant,
 }
 
 impl Budget {
-    pub fn new(whole: Duration) -> Self {
+    pub(super) fn new(whole: Duration) -> Self {
         Self {
             end: Instant::now() + whole,
         }
     }
 
-    pub fn is_spent(&self) -> bool {
+    pub(super) fn is_spent(&self) -> bool {
         Instant::now() >= self.end
     }
 
     /// Runs one step for no longer than `limit`, nor beyond the end of the whole.
-    pub async fn step<T>(
+    pub(super) async fn step<T>(
         &self,
         limit: Duration,
         step: impl Future<Output = Result<T, Cause>>,
@@ -35,7 +35,7 @@ impl Budget {
 }
 
 /// Runs one step for no longer than `limit`, however much of a budget is left.
-pub async fn alone<T>(
+pub(super) async fn alone<T>(
     limit: Duration,
     step: impl Future<Output = Result<T, Cause>>,
 ) -> Result<T, Cause> {

@@ -31,7 +31,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const FEATURES: Duration = Duration::from_secs(10);
 
 /// A stream that is ready for requests.
-pub struct Opened {
+pub(super) struct Opened {
     pub stream: Stream<TlsStream<TcpStream>>,
     pub offers: Offers,
     pub peer: SocketAddr,
@@ -42,7 +42,7 @@ pub struct Opened {
 ///
 /// A place is given up for any reason, a bad certificate included: the next one has to show a good
 /// one too. Of all failures the one that got furthest is told.
-pub async fn open(server: &Server, budget: &Budget) -> Result<Opened, Error> {
+pub(super) async fn open(server: &Server, budget: &Budget) -> Result<Opened, Error> {
     let unreachable = |what| {
         move |cause| Error::Unreachable {
             what,

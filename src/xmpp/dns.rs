@@ -23,14 +23,14 @@ const ONE_ANSWER: Duration = Duration::from_secs(2);
 
 /// An SRV record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub(super) struct Record {
     pub priority: u16,
     pub weight: u16,
     pub target: Address,
 }
 
 /// The places to try for a domain in its A-label form, in this order.
-pub async fn find_targets(domain: &str) -> Result<Vec<Address>, Cause> {
+pub(super) async fn find_targets(domain: &str) -> Result<Vec<Address>, Cause> {
     if let Ok(ip) = domain.parse::<IpAddr>() {
         return Ok(vec![Address {
             host: ip.to_string(),

@@ -34,7 +34,7 @@ impl std::fmt::Debug for Query {
 ///
 /// From the first byte on, a broken stream means [`Error::OutcomeUnknown`]. The request has its own
 /// time in full, so it is not begun when the preparation has used up its own.
-pub async fn register<S>(
+pub(super) async fn register<S>(
     stream: &mut Stream<S>,
     domain: &str,
     budget: &Budget,

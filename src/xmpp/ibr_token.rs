@@ -27,7 +27,7 @@ impl std::fmt::Debug for Preauth {
 /// Shows the token to the server, which holds it for the registration that follows.
 ///
 /// The token is not used up by this. XEP-0445 §4 has the server look at its expiry here and not again.
-pub async fn present<S>(
+pub(super) async fn present<S>(
     stream: &mut Stream<S>,
     domain: &str,
     budget: &Budget,

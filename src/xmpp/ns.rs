@@ -1,31 +1,31 @@
 //! XML namespaces, each with the specification that defines it.
 
 /// RFC 6120 §4.8.2: the content of a client's stream.
-pub const CLIENT: &str = "jabber:client";
+pub(super) const CLIENT: &str = "jabber:client";
 
 /// The older name of the stream feature of XEP-0445, which some servers send alone.
-pub const INVITE: &str = "urn:xmpp:invite";
+pub(super) const INVITE: &str = "urn:xmpp:invite";
 
 /// XEP-0445 §3: the stream feature.
-pub const IBR_TOKEN: &str = "urn:xmpp:ibr-token:0";
+pub(super) const IBR_TOKEN: &str = "urn:xmpp:ibr-token:0";
 
 /// XEP-0445 §4: the element that carries a token.
-pub const PARS: &str = "urn:xmpp:pars:0";
+pub(super) const PARS: &str = "urn:xmpp:pars:0";
 
 /// XEP-0077 §3: registration.
-pub const REGISTER: &str = "jabber:iq:register";
+pub(super) const REGISTER: &str = "jabber:iq:register";
 
 /// XEP-0077 §8: the stream feature.
-pub const REGISTER_FEATURE: &str = "http://jabber.org/features/iq-register";
+pub(super) const REGISTER_FEATURE: &str = "http://jabber.org/features/iq-register";
 
 /// RFC 6120 §8.3: conditions of stanza errors.
-pub const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
+pub(super) const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
 
 /// RFC 6120 §5: STARTTLS.
-pub const STARTTLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
+pub(super) const STARTTLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
 
 /// RFC 6120 §4.9: conditions of stream errors.
-pub const STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
+pub(super) const STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
 
 /// RFC 6120 §4.8.1: the stream itself.
-pub const STREAMS: &str = "http://etherx.jabber.org/streams";
+pub(super) const STREAMS: &str = "http://etherx.jabber.org/streams";

@@ -59,7 +59,7 @@ pub struct StartTls;
 
 /// An element at the top of a stream.
 #[derive(Debug)]
-pub enum Element {
+pub(super) enum Element {
     Known(Known),
     /// Not for us; it is skipped.
     Other,
@@ -68,7 +68,7 @@ pub enum Element {
 /// The elements that somebody who has not signed in has a use for.
 #[derive(FromXml, Debug)]
 #[xml()]
-pub enum Known {
+pub(super) enum Known {
     #[xml(transparent)]
     Answer(Answer),
     #[xml(transparent)]
@@ -84,13 +84,13 @@ pub enum Known {
 /// What the server offers (RFC 6120 §4.3.2), as far as it concerns us.
 #[derive(FromXml, Debug)]
 #[xml(namespace = ns::STREAMS, name = "features", on_unknown_attribute = Discard, on_unknown_child = Discard)]
-pub struct Features {
+pub(super) struct Features {
     #[xml(child(n = ..))]
     offers: Vec<Offer>,
 }
 
 impl Features {
-    pub fn has(&self, offer: &Offer) -> bool {
+    pub(super) fn has(&self, offer: &Offer) -> bool {
         self.offers.contains(offer)
     }
 }
@@ -98,7 +98,7 @@ impl Features {
 /// One stream feature.
 #[derive(FromXml, Debug, PartialEq, Eq)]
 #[xml()]
-pub enum Offer {
+pub(super) enum Offer {
     #[xml(namespace = ns::IBR_TOKEN, name = "register", on_unknown_attribute = Discard, on_unknown_child = Discard)]
     InviteToken {},
     #[xml(namespace = ns::INVITE, name = "register", on_unknown_attribute = Discard, on_unknown_child = Discard)]
@@ -112,7 +112,7 @@ pub enum Offer {
 /// An answer to a [`Request`], read leniently: its id and type decide, its payload is not looked at.
 #[derive(FromXml, Debug)]
 #[xml(namespace = ns::CLIENT, name = "iq", on_unknown_attribute = Discard, on_unknown_child = Discard)]
-pub struct Answer {
+pub(super) struct Answer {
     #[xml(attribute(default))]
     id: Option<String>,
     #[xml(attribute(name = "type", default))]
@@ -123,7 +123,7 @@ pub struct Answer {
 
 impl Answer {
     /// What this says about the request with that id. Nothing if it is about another one.
-    pub fn to(self, id: &str) -> Option<Result<(), Refusal>> {
+    pub(super) fn to(self, id: &str) -> Option<Result<(), Refusal>> {
         if self.id.as_deref() != Some(id) {
             return None;
         }
@@ -142,7 +142,7 @@ impl Answer {
 
 /// Why a request was refused.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub(super) struct Refusal {
     /// `auth`, `cancel`, `modify`, `wait` …
     pub kind: String,
     /// The name of the condition, in the server's words.
@@ -175,14 +175,14 @@ struct StanzaError {
 /// RFC 6120 §4.9: the end of the stream.
 #[derive(FromXml, Debug)]
 #[xml(namespace = ns::STREAMS, name = "error", on_unknown_attribute = Discard, on_unknown_child = Discard)]
-pub struct StreamError {
+pub(super) struct StreamError {
     #[xml(child(n = ..))]
     details: Vec<Detail>,
 }
 
 impl StreamError {
     /// The name of the condition, and the text if it is fit to be shown.
-    pub fn into_parts(self) -> (String, Option<String>) {
+    pub(super) fn into_parts(self) -> (String, Option<String>) {
         read(self.details)
     }
 }
@@ -261,7 +261,7 @@ impl FromEventsBuilder for DetailBuilder {
     }
 }
 
-pub enum ElementBuilder {
+pub(super) enum ElementBuilder {
     Known(<Known as FromXml>::Builder),
     Other(Discard),
 }

@@ -34,13 +34,13 @@ const GOODBYE: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(120);
 
 /// An open stream over the transport `S`.
-pub struct Stream<S> {
+pub(super) struct Stream<S> {
     xml: XmlStream<BufReader<Bounded<S>>, Element>,
 }
 
 /// What a server offers at this point of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Offers {
+pub(super) struct Offers {
     pub invite_token: bool,
     pub registration: bool,
     pub starttls: bool,
@@ -48,7 +48,7 @@ pub struct Offers {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     /// Sends our header and waits for the server's and its features (RFC 6120 §4.3.2).
-    pub async fn open(transport: S, domain: &str) -> Result<(Self, Offers), Cause> {
+    pub(super) async fn open(transport: S, domain: &str) -> Result<(Self, Offers), Cause> {
         let transport = BufReader::new(Bounded {
             transport,
             left: READ_LIMIT,
@@ -76,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     }
 
     /// Sends a request and waits for its answer. What else comes in is ignored.
-    pub async fn ask(&mut self, request: &Request) -> Result<Result<(), Refusal>, Cause> {
+    pub(super) async fn ask(&mut self, request: &Request) -> Result<Result<(), Refusal>, Cause> {
         self.send(request).await?;
         loop {
             if let Known::Answer(answer) = self.next().await?
@@ -88,7 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     }
 
     /// Asks for TLS and gives back the transport, on which the handshake comes next.
-    pub async fn begin_tls(mut self) -> Result<S, Cause> {
+    pub(super) async fn begin_tls(mut self) -> Result<S, Cause> {
         self.send(&StartTls).await?;
         loop {
             match self.next().await? {
@@ -109,7 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     /// Says goodbye and waits a moment for the server's (RFC 6120 §4.4).
     ///
     /// Fails silently: whatever was asked has been answered by then.
-    pub async fn close(mut self) {
+    pub(super) async fn close(mut self) {
         let goodbye = async {
             self.xml.shutdown().await?;
             while self.next().await.is_ok() {}
@@ -165,7 +165,7 @@ struct Bounded<S> {
 /// The error inside the [`io::Error`] of a [`Bounded`] transport.
 #[derive(Debug, thiserror::Error)]
 #[error("too much data")]
-pub struct TooMuch;
+pub(super) struct TooMuch;
 
 impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
     fn poll_read(

@@ -23,7 +23,7 @@ use super::error::Cause;
 const ALPN: &[u8] = b"xmpp-client";
 
 /// Connectors that trust the same roots, one for each way to begin TLS.
-pub struct Connectors {
+pub(super) struct Connectors {
     direct: TlsConnector,
     starttls: TlsConnector,
 }
@@ -36,7 +36,7 @@ impl std::fmt::Debug for Connectors {
 
 impl Connectors {
     /// Reads the roots: those of the operating system, or the certificates of `ca_file` and no other.
-    pub async fn load(ca_file: Option<&Path>) -> Result<Self, Cause> {
+    pub(super) async fn load(ca_file: Option<&Path>) -> Result<Self, Cause> {
         let ca_file = ca_file.map(Path::to_owned);
         spawn_blocking(move || {
             // Named here and not taken from the process, where another crate may have set its own.
@@ -51,7 +51,7 @@ impl Connectors {
         .map_err(|error| Cause::Unexpected(error.to_string()))?
     }
 
-    pub fn get(&self, tls: Tls) -> &TlsConnector {
+    pub(super) fn get(&self, tls: Tls) -> &TlsConnector {
         match tls {
             Tls::Direct => &self.direct,
             Tls::StartTls => &self.starttls,

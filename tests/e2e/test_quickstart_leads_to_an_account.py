@@ -15,7 +15,7 @@ from harness.loop import run
 from harness.process import Server
 from harness.prosody import REPOSITORY
 from harness.site import PASSWORD
-from harness.waiting import wait_until
+from harness.waiting import free_port, wait_until
 
 SCRIPT = REPOSITORY / "scripts" / "quickstart"
 
@@ -24,7 +24,10 @@ SCRIPT = REPOSITORY / "scripts" / "quickstart"
 def quickstart(tmp_path):
     """The running script, and what it has printed."""
     output = tmp_path / "quickstart.out"
-    server = Server("quickstart", [str(SCRIPT)], output, {**os.environ, "INVITED_BIN": str(BINARY)})
+    command = [str(SCRIPT), "--data", str(tmp_path / "data")]
+    for use in ("http", "xmpp", "bridge"):
+        command += [f"--{use}-port", str(free_port())]
+    server = Server("quickstart", command, output, {**os.environ, "INVITED_BIN": str(BINARY)})
     server.spawn()
     try:
         yield wait_until(lambda: server.assert_running() and _told(output.read_text()), "quickstart is ready", 120)

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use crate::app::App;
 
 /// `/readyz`: 200 if requests can be served, else 503 and the reason.
-pub async fn ready(app: &App) -> Response {
+pub(super) async fn ready(app: &App) -> Response {
     match app.store.check().await {
         Ok(()) => "ready\n".into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
@@ -14,7 +14,7 @@ pub async fn ready(app: &App) -> Response {
 }
 
 /// `/metrics`: counters in the text form of Prometheus.
-pub fn metrics(app: &App) -> Response {
+pub(super) fn metrics(app: &App) -> Response {
     let mut response = app.metrics.encode().into_response();
     response.headers_mut().insert(
         header::CONTENT_TYPE,

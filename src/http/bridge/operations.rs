@@ -15,7 +15,7 @@ use crate::token::InviteToken;
 const PAGE: usize = 500;
 
 /// The fields of a question, and the host that it is about.
-pub struct Question<'a> {
+pub(super) struct Question<'a> {
     app: &'a App,
     host: &'a Host,
     fields: &'a Map<String, Value>,
@@ -25,7 +25,7 @@ type Answer = Result<Value, Error>;
 
 impl<'a> Question<'a> {
     /// Every question names its host.
-    pub fn new(app: &'a App, fields: &'a Map<String, Value>) -> Result<Self, Error> {
+    pub(super) fn new(app: &'a App, fields: &'a Map<String, Value>) -> Result<Self, Error> {
         let name = fields
             .get("host")
             .and_then(Value::as_str)
@@ -37,12 +37,12 @@ impl<'a> Question<'a> {
         })
     }
 
-    pub async fn health(&self) -> Answer {
+    pub(super) async fn health(&self) -> Answer {
         self.app.store.check().await?;
         Ok(json!({}))
     }
 
-    pub async fn create(&self) -> Answer {
+    pub(super) async fn create(&self) -> Answer {
         let token: InviteToken = self
             .text("token")?
             .parse()
@@ -100,12 +100,12 @@ impl<'a> Question<'a> {
         })
     }
 
-    pub async fn look_up(&self) -> Answer {
+    pub(super) async fn look_up(&self) -> Answer {
         let (invite, token) = self.app.look_up(self.host, self.text("token")?).await?;
         Ok(self.invite(&invite, &token))
     }
 
-    pub async fn reserve(&self) -> Answer {
+    pub(super) async fn reserve(&self) -> Answer {
         let holder = self.text("holder")?;
         if holder.is_empty() || holder.len() > 128 {
             return Err(Error::invalid("holder", "it has 1 to 128 characters"));
@@ -122,7 +122,7 @@ impl<'a> Question<'a> {
         Ok(json!({"reservation": id.to_string()}))
     }
 
-    pub async fn claim_contact(&self) -> Answer {
+    pub(super) async fn claim_contact(&self) -> Answer {
         let (invite, token, id) = self
             .app
             .claim_contact(self.host, self.text("token")?, self.text("username")?)
@@ -132,17 +132,17 @@ impl<'a> Question<'a> {
         Ok(answer)
     }
 
-    pub async fn confirm(&self) -> Answer {
+    pub(super) async fn confirm(&self) -> Answer {
         self.app.confirm(self.host, self.reservation()?).await?;
         Ok(json!({}))
     }
 
-    pub async fn release(&self) -> Answer {
+    pub(super) async fn release(&self) -> Answer {
         self.app.release(self.host, self.reservation()?).await?;
         Ok(json!({}))
     }
 
-    pub async fn open(&self) -> Answer {
+    pub(super) async fn open(&self) -> Answer {
         let min_age = self.maybe_int("min_age")?.unwrap_or(0).clamp(0, 86_400);
         let now = self.app.clock.now();
         let open = self
@@ -164,14 +164,14 @@ impl<'a> Question<'a> {
         Ok(json!({ "reservations": reservations }))
     }
 
-    pub async fn check_name(&self) -> Answer {
+    pub(super) async fn check_name(&self) -> Answer {
         self.app
             .check_name(self.host, self.text("username")?)
             .await?;
         Ok(json!({}))
     }
 
-    pub async fn pending(&self) -> Answer {
+    pub(super) async fn pending(&self) -> Answer {
         let after = match self.maybe_text("after")? {
             Some(text) => Some(
                 text.parse::<InviteId>()
@@ -198,7 +198,7 @@ impl<'a> Question<'a> {
         Ok(answer)
     }
 
-    pub async fn revoke(&self) -> Answer {
+    pub(super) async fn revoke(&self) -> Answer {
         let Ok(token) = self.text("token")?.parse() else {
             return Ok(json!({}));
         };
@@ -284,12 +284,7 @@ impl<'a> Question<'a> {
             // Lua may write a whole number as 60.0.
             Some(Value::Number(number)) => number
                 .as_i64()
-                .or_else(|| {
-                    number
-                        .as_f64()
-                        .filter(|n| n.fract() == 0.0 && n.abs() < 1e15)
-                        .map(|n| n as i64)
-                })
+                .or_else(|| number.to_string().strip_suffix(".0")?.parse().ok())
                 .map(Some)
                 .ok_or_else(|| Error::invalid(field, "a whole number is expected")),
             Some(_) => Err(Error::invalid(field, "a whole number is expected")),

@@ -144,7 +144,7 @@ fn complaint(error: &Error) -> Option<(StatusCode, Errors)> {
         } => errors.password = Some(sentence(reason)),
         Error::Invalid { reason, .. } => errors.username = Some(sentence(reason)),
         Error::NameTaken => {
-            errors.username = Some("This name is taken. Choose another one.".into())
+            errors.username = Some("This name is taken. Choose another one.".into());
         }
         Error::NameHeld | Error::NameMismatch => errors.username = Some(error.to_string()),
         Error::RegistrationUnknown(_) => {
