@@ -1,1 +1,8 @@
-//! Tests.
+//! Tests of the parts together; folders mirror `src/`.
+
+mod app;
+mod cli;
+mod config;
+mod store;
+mod support;
+mod tidy;

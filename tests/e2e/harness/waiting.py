@@ -1,5 +1,6 @@
 """Waiting for conditions, never for time."""
 
+import random
 import socket
 import time
 
@@ -15,10 +16,19 @@ def wait_until(condition, what, seconds=15):
         time.sleep(0.05)
 
 
+PORTS = range(20_000, 32_000)
+"""Below those that Linux gives to outgoing connections: one of these could take a port before its server does."""
+
+_given = set()
+
+
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port that nobody listens on and that was not given before."""
+    while True:
+        port = random.choice(PORTS)
+        if port not in _given and not accepts(port):
+            _given.add(port)
+            return port
 
 
 def accepts(port):

@@ -1,0 +1,207 @@
+//! Commands as an operator types them: output and exit codes.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+struct Shell(TempDir);
+
+impl Shell {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let text = "data_path = \"data\"\n[hosts.\"example.com\"]\nhttp_external_url = \"https://example.com/\"\n";
+        std::fs::write(folder.path().join("invited.toml"), text).expect("a configuration");
+        Self(folder)
+    }
+
+    fn config(&self) -> std::path::PathBuf {
+        self.0.path().join("invited.toml")
+    }
+
+    /// Exit code, standard output, standard error.
+    fn run(&self, words: &[&str]) -> (i32, String, String) {
+        told(
+            invited()
+                .args(words)
+                .env("INVITED_CONFIG", self.config())
+                .output()
+                .expect("it runs"),
+        )
+    }
+}
+
+fn invited() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_invited"));
+    command.env_remove("INVITED_CONFIG").env_remove("RUST_LOG");
+    command
+}
+
+fn told(output: Output) -> (i32, String, String) {
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (
+        output.status.code().expect("a code"),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn a_key_is_made_listed_and_deleted_as_prosodyctl_does() {
+    let shell = Shell::new();
+    for prefix in [&["key"][..], &["mod_invites_api"]] {
+        let run = |words: &[&str]| shell.run(&[prefix, words].concat());
+        let (code, key, errors) = run(&["create", "example.com", "My test key"]);
+        assert_eq!((code, errors.as_str()), (0, ""));
+        let (id, secret) = key.trim_end().split_once('/').expect("ID/SECRET");
+        assert_eq!((id.len(), secret.len()), (8, 32));
+        assert_eq!(
+            run(&["list", "example.com"]),
+            (0, format!("{id}\tMy test key\n"), String::new())
+        );
+        assert_eq!(
+            run(&["delete", "example.com", id]),
+            (0, String::new(), String::new())
+        );
+        assert_eq!(
+            run(&["list", "example.com"]),
+            (0, String::new(), String::new())
+        );
+        assert_eq!(run(&["delete", "example.com", id]).0, 1);
+    }
+}
+
+#[test]
+fn a_key_without_a_name_is_listed_as_unknown() {
+    let shell = Shell::new();
+    let (_, key, _) = shell.run(&["key", "create", "example.com"]);
+    let id = key.split('/').next().expect("an id");
+    assert_eq!(
+        shell.run(&["key", "list", "example.com"]).1,
+        format!("{id}\t<unknown>\n")
+    );
+}
+
+#[test]
+fn the_alias_fails_where_prosody_forgets_to() {
+    let shell = Shell::new();
+    let (code, told, _) = shell.run(&["mod_invites_api", "frobnicate", "example.com"]);
+    assert_eq!((code, told.as_str()), (1, "Unknown command - frobnicate\n"));
+    assert_eq!(shell.run(&["mod_invites_api", "create"]).0, 1);
+    assert_eq!(
+        shell.run(&["mod_invites_api", "list", "nowhere.example"]).0,
+        1
+    );
+}
+
+#[test]
+fn an_unknown_host_is_answered_with_those_that_exist() {
+    let shell = Shell::new();
+    let (code, _, errors) = shell.run(&["invite", "create", "nowhere.example"]);
+    assert_eq!(code, 1);
+    assert_eq!(
+        errors,
+        "invited: There is no host \"nowhere.example\"; there is: example.com\n"
+    );
+}
+
+#[test]
+fn the_configuration_may_be_named_before_and_after_the_command() {
+    let shell = Shell::new();
+    let config = shell.config();
+    let config = config.to_str().expect("a path");
+    for words in [
+        ["--config", config, "invite", "create", "example.com"],
+        ["invite", "create", "example.com", "--config", config],
+    ] {
+        let (code, link, errors) = told(invited().args(words).output().expect("it runs"));
+        assert_eq!((code, errors.as_str()), (0, ""));
+        assert!(link.starts_with("https://example.com/invite?"), "{link}");
+    }
+}
+
+#[test]
+fn wrong_words_and_wrong_configuration_exit_with_2() {
+    let shell = Shell::new();
+    assert_eq!(
+        shell
+            .run(&["invite", "create", "example.com", "--max-uses", "0"])
+            .0,
+        2
+    );
+    assert_eq!(
+        shell
+            .run(&["invite", "create", "example.com", "--expires-in", "soon"])
+            .0,
+        2
+    );
+    assert_eq!(shell.run(&["frobnicate"]).0, 2);
+    std::fs::write(shell.config(), "http_port = [1]\n").expect("written");
+    let (code, _, errors) = shell.run(&["config", "check"]);
+    assert_eq!(code, 2);
+    assert!(
+        errors.contains("invited.toml:1: unknown key \"http_port\"; did you mean \"http_ports\"?"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn secrets_are_for_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let shell = Shell::new();
+    shell.run(&["invite", "create", "example.com"]);
+    let mode = |path: &Path| {
+        std::fs::metadata(path)
+            .expect("a file")
+            .permissions()
+            .mode()
+            & 0o777
+    };
+    let data = shell.0.path().join("data");
+    assert_eq!(mode(&data), 0o700);
+    assert_eq!(mode(&data.join("link.key")), 0o600);
+    assert_eq!(mode(&data.join("invited.sqlite")), 0o600);
+}
+
+#[test]
+fn a_token_or_id_may_begin_with_a_dash() {
+    let shell = Shell::new();
+    let (code, _, errors) = shell.run(&["key", "delete", "example.com", "-abc"]);
+    assert_eq!(
+        (code, errors.as_str()),
+        (1, "invited: There is no such key.\n")
+    );
+    let (code, _, errors) = shell.run(&["invite", "show", "example.com", "-begins-with-a-dash-"]);
+    assert_eq!(
+        (code, errors.as_str()),
+        (1, "invited: There is no such invite.\n")
+    );
+}
+
+#[test]
+fn an_invite_is_shown_listed_and_revoked() {
+    let shell = Shell::new();
+    let (_, made, _) = shell.run(&[
+        "invite",
+        "create",
+        "example.com",
+        "--username",
+        "theo",
+        "--note",
+        "for Theo",
+        "--json",
+    ]);
+    let made: serde_json::Value = serde_json::from_str(&made).expect("JSON");
+    assert_eq!(
+        (&made["username"], &made["max_uses"], &made["uses"]),
+        (&"theo".into(), &1.into(), &0.into())
+    );
+    let token = made["token"].as_str().expect("a token");
+    let (_, list, _) = shell.run(&["invite", "list", "example.com", "--json"]);
+    let list: serde_json::Value = serde_json::from_str(&list).expect("JSON");
+    assert_eq!(list[0]["token"], token);
+    assert_eq!(shell.run(&["invite", "revoke", "example.com", token]).0, 0);
+    assert_eq!(shell.run(&["invite", "revoke", "example.com", token]).0, 1);
+    let (_, shown, _) = shell.run(&["invite", "show", "example.com", token]);
+    assert!(shown.contains("state    revoked"), "{shown}");
+}

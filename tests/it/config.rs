@@ -1,0 +1,91 @@
+//! What a wrong configuration is answered: file, line, key, what was expected.
+
+use std::path::Path;
+
+use invited::config::{Config, EXAMPLE};
+
+#[track_caller]
+fn check(text: &str, expected: &str) {
+    let error = Config::parse(Path::new("invited.toml"), text).expect_err("it is wrong");
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn the_example_is_good_and_shows_the_defaults() {
+    let path = Path::new("/etc/invited/invited.toml");
+    let example = Config::parse(path, EXAMPLE).expect("the example is good");
+    let least = Config::parse(path, "[hosts.\"example.com\"]").expect("the least is good");
+    assert_eq!(format!("{example:?}"), format!("{least:?}"));
+}
+
+#[test]
+fn every_option_of_the_example_exists() {
+    // Options in sentences begin with a capital letter or have no `=`.
+    let uncommented: String = EXAMPLE
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(rest)
+                if rest
+                    .split_once(" = ")
+                    .is_some_and(|(key, _)| !key.contains(' ')) =>
+            {
+                format!("{rest}\n")
+            }
+            Some("[bridge]") => "[bridge]\n".to_owned(),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    let uncommented = uncommented.replace("site_name = \"Example\"\n", "");
+    let text = uncommented.replace("http_host = \"invites.example.com\"\n", "");
+    Config::parse(Path::new("invited.toml"), &text).expect("every option is known");
+}
+
+#[test]
+fn unknown_keys_are_named_with_the_nearest_known_one() {
+    check(
+        "http_prots = [1]\n[hosts.\"a.example\"]",
+        "invited.toml:1: unknown key \"http_prots\"; did you mean \"http_ports\"?",
+    );
+    check(
+        "[hosts.\"a.example\"]\nsite_nam = \"x\"",
+        "invited.toml:2: unknown key \"site_nam\"; did you mean \"site_name\"?",
+    );
+    check(
+        "[bridge]\nsecretfile = \"x\"\n[hosts.\"a.example\"]",
+        "invited.toml:2: unknown key \"secretfile\"; did you mean \"secret_file\"?",
+    );
+}
+
+#[test]
+fn wrong_values_are_told_with_their_key() {
+    check(
+        "[hosts.\"a.example\"]\ninvite_expiry = \"soon\"",
+        "invited.toml:2: invite_expiry: \"soon\" is not a span of time; write for instance \"7 days\", \"12h\" or \"90 min\"",
+    );
+    check(
+        "http_external_url = \"example.com\"\n[hosts.\"a.example\"]",
+        "invited.toml:1: http_external_url: \"example.com\" is not a web address; write for instance \"https://example.com/\"",
+    );
+    check(
+        "",
+        "invited.toml: no host; add a table such as [hosts.\"example.com\"] for each XMPP host",
+    );
+    check(
+        "[hosts.\"a b\"]",
+        "invited.toml:1: the host \"a b\" has characters that an address cannot have",
+    );
+    check(
+        "http_default_host = \"b.example\"\n[hosts.\"a.example\"]",
+        "invited.toml: http_default_host: there is no [hosts.\"b.example\"]",
+    );
+}
+
+#[test]
+fn an_option_in_a_host_wins() {
+    let text = "invite_expiry = 60\nsite_name = \"All\"\n[hosts.\"a.example\"]\ninvite_expiry = \"2 days\"\n[hosts.\"b.example\"]";
+    let config = Config::parse(Path::new("invited.toml"), text).expect("it is good");
+    let a = config.host("A.example.").expect("it is there");
+    let b = config.host("b.example").expect("it is there");
+    assert_eq!((a.invite_expiry, b.invite_expiry), (172_800, 60));
+    assert_eq!(a.site_name, "All");
+}

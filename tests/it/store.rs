@@ -1,0 +1,141 @@
+//! The store: what it refuses, and what it survives.
+
+use std::collections::HashSet;
+
+use invited::error::Error;
+use invited::store::Store;
+
+use crate::support::{Desk, app_in};
+
+#[test]
+fn parameters_first_appear_in_ascending_order() {
+    for sql in Store::all_sql() {
+        let mut seen = HashSet::new();
+        let mut highest = 0;
+        for part in sql.split('$').skip(1) {
+            let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
+            let number: usize = digits.parse().expect("a number follows $");
+            if seen.insert(number) {
+                assert_eq!(number, highest + 1, "in {sql}");
+                highest = number;
+            }
+        }
+    }
+}
+
+#[test]
+fn sqlite_prepares_every_statement() {
+    let desk = Desk::open();
+    let connection =
+        rusqlite::Connection::open(desk.folder.path().join("invited.sqlite")).expect("it opens");
+    for sql in Store::all_sql() {
+        connection
+            .prepare(sql)
+            .unwrap_or_else(|e| panic!("{e} in {sql}"));
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_refused_by_name() {
+    let desk = Desk::open();
+    let file = desk.folder.path().join("invited.sqlite");
+    let connection = rusqlite::Connection::open(&file).expect("it opens");
+    connection
+        .execute(
+            "insert into schema_migrations values (999, 'future', 'x', 0)",
+            [],
+        )
+        .expect("a row");
+    let error = Store::open_sqlite(&file).expect_err("it is refused");
+    let text = error.to_string();
+    assert!(
+        text.contains("invited.sqlite") && text.contains("newer invited"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_database_that_vanished_takes_no_more_writes() {
+    let desk = Desk::open();
+    desk.invite(|_| {}).await;
+    std::fs::remove_file(desk.folder.path().join("invited.sqlite")).expect("it is removed");
+    let refused = desk
+        .app
+        .create_invite(
+            desk.host(),
+            invited::invite::NewInvite::account(),
+            invited::app::By::Operator,
+        )
+        .await;
+    assert!(matches!(refused, Err(Error::StoreUnavailable(_))));
+}
+
+#[tokio::test]
+async fn a_locked_database_is_an_error_that_stores_nothing() {
+    let desk = Desk::open();
+    let file = desk.folder.path().join("invited.sqlite");
+    let locker = rusqlite::Connection::open(&file).expect("it opens");
+    locker.execute_batch("begin immediate").expect("it locks");
+    let new = invited::invite::NewInvite::account();
+    let refused = desk
+        .app
+        .create_invite(desk.host(), new.clone(), invited::app::By::Operator)
+        .await;
+    assert!(
+        matches!(&refused, Err(Error::StoreUnavailable(_))),
+        "{refused:?}"
+    );
+    locker.execute_batch("rollback").expect("it unlocks");
+    desk.invite(|_| {}).await;
+    let count: i64 = locker
+        .query_row("select count(*) from invites", [], |row| row.get(0))
+        .expect("a count");
+    assert_eq!(count, 1);
+}
+
+#[tokio::test]
+async fn a_second_process_sees_changes_at_once() {
+    let desk = Desk::open();
+    let other = app_in(desk.folder.path());
+    let host = other.config.host("chat.example").expect("it is configured");
+    let key = desk
+        .app
+        .create_key(desk.host(), invited::app::NewKey::default())
+        .await
+        .expect("a key");
+    let text = key.full_text();
+    other
+        .accept_key(host, &text, invited::api_key::Scope::Create)
+        .await
+        .expect("it is good there, too");
+    desk.app
+        .delete_key(desk.host(), &key.id)
+        .await
+        .expect("it is deleted");
+    let refused = other
+        .accept_key(host, &text, invited::api_key::Scope::Create)
+        .await;
+    assert!(matches!(refused, Err(Error::KeyRefused)));
+}
+
+#[tokio::test]
+async fn the_file_holds_no_secret() {
+    let desk = Desk::open();
+    let created = desk.invite(|_| {}).await;
+    let key = desk
+        .app
+        .create_key(desk.host(), invited::app::NewKey::default())
+        .await
+        .expect("a key");
+    for name in ["invited.sqlite", "invited.sqlite-wal"] {
+        let bytes = std::fs::read(desk.folder.path().join(name)).expect("a file");
+        for secret in [created.token.expose(), key.secret.expose()] {
+            assert!(
+                !bytes
+                    .windows(secret.len())
+                    .any(|window| window == secret.as_bytes()),
+                "in {name}"
+            );
+        }
+    }
+}

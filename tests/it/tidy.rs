@@ -1,0 +1,136 @@
+//! House rules that a machine can check.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let text = fs::read_to_string(&path).expect("a source file");
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(!found.is_empty());
+    found
+}
+
+fn room(path: &Path) -> &str {
+    let below = path
+        .strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+        .expect("a path below src");
+    below
+        .iter()
+        .next()
+        .and_then(|part| part.to_str())
+        .expect("a name")
+}
+
+/// Fails for every source file outside `rooms` that has one of `words`.
+#[track_caller]
+fn only_in(rooms: &[&str], words: &[&str]) {
+    for (path, text) in sources("src") {
+        let word = words.iter().find(|word| text.contains(*word));
+        if let Some(word) = word {
+            assert!(
+                rooms.contains(&room(&path)),
+                "{} has {word:?}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn sql_is_in_the_store_only() {
+    only_in(
+        &["store"],
+        &["rusqlite", "insert into", "returning id", "select id"],
+    );
+}
+
+#[test]
+fn xml_is_in_the_xmpp_room_only() {
+    only_in(
+        &["xmpp"],
+        &["tokio_xmpp", "xso::", "minidom", "xmpp_parsers"],
+    );
+}
+
+#[test]
+fn axum_and_hyper_are_in_the_http_room_only() {
+    only_in(&["http"], &["axum::", "hyper::", "hyper_util::"]);
+}
+
+#[test]
+fn rooms_know_only_those_below_them() {
+    let forbidden: &[(&str, &[&str])] = &[
+        (
+            "store",
+            &[
+                "crate::app",
+                "crate::http",
+                "crate::xmpp",
+                "crate::config",
+                "crate::cli",
+            ],
+        ),
+        (
+            "xmpp",
+            &[
+                "crate::app",
+                "crate::http",
+                "crate::store",
+                "crate::config",
+                "crate::cli",
+            ],
+        ),
+        ("app", &["crate::http", "crate::cli"]),
+        ("http", &["crate::cli"]),
+        (
+            "config",
+            &[
+                "crate::app",
+                "crate::http",
+                "crate::store",
+                "crate::xmpp",
+                "crate::cli",
+            ],
+        ),
+    ];
+    for (path, text) in sources("src") {
+        for (_, words) in forbidden.iter().filter(|(name, _)| *name == room(&path)) {
+            for word in *words {
+                assert!(!text.contains(word), "{} knows {word}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_domain_does_no_input_or_output() {
+    for (path, text) in sources("src") {
+        if path.extension().is_some() && room(&path).ends_with(".rs") && room(&path) != "main.rs" {
+            for word in ["tokio::", "std::fs", "std::net", "async fn"] {
+                assert!(!text.contains(word), "{} has {word}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    for (path, text) in sources("src").into_iter().chain(sources("tests/it")) {
+        assert!(
+            text.starts_with("//! "),
+            "{} does not begin with //!",
+            path.display()
+        );
+    }
+}
