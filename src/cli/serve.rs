@@ -22,7 +22,13 @@ pub(super) fn run(config: Config) -> Outcome {
     logging::start(&config);
     let secret_file = config.bridge.secret_file.clone();
     let app = open(config)?;
-    let secret = read_or_make(&secret_file, secret::random_base64url::<32>)?;
+    let secret = read_or_make(&secret_file, secret::random_base64url::<32>).map_err(|failure| {
+        let Failure::Usage(why) = failure else {
+            return failure;
+        };
+        let file = app.config.path.display();
+        Failure::Usage(format!("{file}: bridge.secret_file: {why}"))
+    })?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?

@@ -146,6 +146,40 @@ fn wrong_words_and_wrong_configuration_exit_with_2() {
 }
 
 #[test]
+fn serve_says_what_keeps_it_from_starting() {
+    let shell = Shell::new();
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = taken.local_addr().expect("an address").port();
+    let base = std::fs::read_to_string(shell.config()).expect("a configuration");
+    let serve = |options: &str| {
+        std::fs::write(shell.config(), format!("{options}\n{base}")).expect("written");
+        let (code, _, errors) = shell.run(&["serve"]);
+        (code, errors)
+    };
+
+    let (code, errors) = serve(&format!(
+        "http_ports = [{port}]\nbridge.listen = \"127.0.0.1:0\""
+    ));
+    assert_eq!(code, 2, "{errors}");
+    let expected = format!("invited.toml: http_ports: cannot listen on 127.0.0.1:{port}: ");
+    assert!(errors.contains(&expected), "{errors}");
+
+    let (code, errors) = serve(&format!("bridge.listen = \"127.0.0.1:{port}\""));
+    assert_eq!(code, 2, "{errors}");
+    assert!(
+        errors.contains("invited.toml: bridge.listen: cannot listen on"),
+        "{errors}"
+    );
+
+    let folder = shell.0.path().join("data/secrets");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let (code, errors) = serve("bridge.secret_file = \"secrets\"");
+    assert_eq!(code, 2, "{errors}");
+    let expected = format!("bridge.secret_file: {}: ", folder.display());
+    assert!(errors.contains(&expected), "{errors}");
+}
+
+#[test]
 fn secrets_are_for_their_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let shell = Shell::new();
