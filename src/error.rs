@@ -22,6 +22,12 @@ pub enum Error {
     InviteBusy,
     #[error("This invite has expired.")]
     InviteExpired,
+    #[error("Item {index} of the list: {problem}")]
+    Item {
+        /// Its place in the list, from 1.
+        index: usize,
+        problem: Box<Error>,
+    },
     #[error("This invite is not for that.")]
     InviteNotForThis,
     #[error("This invite has been withdrawn.")]
@@ -47,6 +53,8 @@ pub enum Error {
     NameMismatch,
     #[error("This name is taken.")]
     NameTaken,
+    #[error("This invite is not revoked.")]
+    NotRevoked,
     #[error("There is nothing here.")]
     NotFound,
     #[error("The database was lost while answering, so the outcome is not known.")]
@@ -57,6 +65,8 @@ pub enum Error {
     RegistrationUnknown(#[source] Cause),
     #[error("{0}")]
     RegistrationRefused(String),
+    #[error("Another request came with this Idempotency-Key.")]
+    RequestKeyReused,
     #[error("Too much is going on. Try again in a moment.")]
     StoreBusy,
     #[error("The database cannot be used now.")]
@@ -93,6 +103,7 @@ impl Error {
             Self::InviteRevoked => "invite_revoked",
             Self::InviteUnknown => "invite_unknown",
             Self::InviteUsedUp => "invite_used_up",
+            Self::Item { problem, .. } => problem.code(),
             Self::KeyLimit { .. } => "key_limit",
             Self::KeyRefused => "key_refused",
             Self::KeyUnknown => "key_unknown",
@@ -101,10 +112,12 @@ impl Error {
             Self::NameMismatch => "name_mismatch",
             Self::NameTaken => "name_taken",
             Self::NotFound => "not_found",
+            Self::NotRevoked => "not_revoked",
             Self::OutcomeUnknown => "outcome_unknown",
             Self::Prefetch => "prefetch",
             Self::RegistrationRefused(_) => "registration_refused",
             Self::RegistrationUnknown(_) => "registration_unknown",
+            Self::RequestKeyReused => "request_key_reused",
             Self::StoreBusy => "store_busy",
             Self::StoreUnavailable(_) => "store_unavailable",
             Self::TokenTaken => "token_taken",
@@ -119,13 +132,18 @@ impl Error {
     pub fn status(&self) -> u16 {
         match self {
             Self::Internal(_) => 500,
-            Self::Invalid { .. } | Self::RegistrationRefused(_) => 422,
-            Self::InviteBusy | Self::NameHeld | Self::NameTaken | Self::TokenTaken => 409,
+            Self::Invalid { .. } | Self::RegistrationRefused(_) | Self::RequestKeyReused => 422,
+            Self::InviteBusy
+            | Self::NameHeld
+            | Self::NameTaken
+            | Self::NotRevoked
+            | Self::TokenTaken => 409,
             Self::InviteExpired | Self::InviteRevoked | Self::InviteUsedUp => 410,
             Self::InviteNotForThis | Self::KeyRefused | Self::NameMismatch | Self::Prefetch => 403,
             Self::InviteUnknown | Self::KeyUnknown | Self::NotFound | Self::UnknownHost { .. } => {
                 404
             }
+            Self::Item { problem, .. } => problem.status(),
             Self::KeyLimit { .. } => 429,
             Self::MethodNotAllowed => 405,
             Self::OutcomeUnknown
@@ -141,6 +159,7 @@ impl Error {
     /// Seconds after which trying again makes sense.
     pub fn retry_after(&self) -> Option<i64> {
         match self {
+            Self::Item { problem, .. } => problem.retry_after(),
             Self::KeyLimit { retry_after } => Some(*retry_after),
             Self::StoreBusy => Some(1),
             Self::OutcomeUnknown

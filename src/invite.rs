@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::jid::{Domain, Localpart};
+use crate::token::InviteToken;
 
 /// Names an invite without being a secret; sorts by time of creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -148,6 +149,8 @@ pub struct Invite {
     pub revoked_at: Option<Timestamp>,
     /// Set if something other than our own page is the invite's page.
     pub landing_url: Option<String>,
+    /// The local user who made it, if one did.
+    pub creator: Option<Localpart>,
     pub details: Details,
     pub token_hash: [u8; 32],
     /// The token, sealed under a key outside the database.
@@ -207,6 +210,7 @@ impl Invite {
             expires_at: Some(Timestamp(2_000)),
             revoked_at: None,
             landing_url: None,
+            creator: None,
             details: Details::default(),
             token_hash: [0; 32],
             token_sealed: Vec::new(),
@@ -232,6 +236,8 @@ pub struct NewInvite {
     pub max_uses: Option<i64>,
     pub lifetime: Lifetime,
     pub landing_url: Option<String>,
+    /// A token of the caller's choice, for invites with several uses; a random one if absent.
+    pub token: Option<InviteToken>,
     pub details: Details,
 }
 
@@ -245,6 +251,7 @@ impl NewInvite {
             max_uses: Some(1),
             lifetime: Lifetime::Default,
             landing_url: None,
+            token: None,
             details: Details::default(),
         }
     }

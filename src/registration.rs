@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
+use crate::clock::Timestamp;
 use crate::invite::{InviteId, Kind};
 use crate::jid::Localpart;
 
@@ -54,11 +55,33 @@ pub struct OpenReservation {
     pub age: i64,
 }
 
+/// What an invite gave, kept after the invite itself is gone.
+#[derive(Debug, Clone)]
+pub struct PastRegistration {
+    pub id: RegistrationId,
+    pub invite_id: InviteId,
+    pub kind: Kind,
+    /// The new account, the one that was reset, or the inviter of a contact.
+    pub localpart: Localpart,
+    pub confirmed_at: Timestamp,
+    /// Who made the invite, as it was written down then.
+    pub source: Option<String>,
+    /// The local user who made the invite.
+    pub creator: Option<Localpart>,
+}
+
+impl PastRegistration {
+    /// Whether a new account came of it.
+    pub fn is_account(&self) -> bool {
+        self.kind == Kind::Account
+    }
+}
+
 /// An account (or a reset, or a contact) that an invite gave.
 #[derive(Debug, Clone)]
 pub struct Registration {
     pub invite_id: InviteId,
     pub localpart: Localpart,
     /// Absent as long as the attempt is not finished.
-    pub confirmed_at: Option<crate::clock::Timestamp>,
+    pub confirmed_at: Option<Timestamp>,
 }

@@ -6,20 +6,21 @@ use crate::clock::Timestamp;
 use crate::config::Host;
 use crate::config::file::Usernames;
 use crate::error::Error;
-use crate::invite::{Invite, InviteId, Kind, Lifetime, NewInvite, State};
-use crate::store::{self, CreatedBy, Creation, ListInvites};
-use crate::token::InviteToken;
-use crate::uri;
+use crate::invite::{Details, Invite, InviteId, Kind, Lifetime, NewInvite, State};
+use crate::jid::{BareJid, Localpart};
+use crate::store::{self, CreatedBy, Creation, InvitePage, ListInvites, Request};
+use crate::token::{InviteToken, TokenHash};
+use crate::{secret, uri};
 
 /// Who makes an invite.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub enum By<'a> {
     /// A script or website with an API key.
     Key(&'a AcceptedKey),
     /// The operator.
     Operator,
-    /// An XMPP server, which has chosen the token.
-    Server(InviteToken),
+    /// An XMPP server, which chooses every token itself.
+    Server,
 }
 
 /// An invite just made, or made before by the same request.
@@ -27,6 +28,15 @@ pub enum By<'a> {
 pub struct Created {
     pub invite: Invite,
     pub token: InviteToken,
+}
+
+/// What a client says of a request that it may send again.
+#[derive(Debug, Clone)]
+pub struct RepeatKey {
+    /// The client's name for the request (`Idempotency-Key`).
+    pub key: String,
+    /// Hash of what is asked, to notice another request under the same name.
+    pub fingerprint: [u8; 32],
 }
 
 /// How a person names an invite.
@@ -56,6 +66,8 @@ impl std::str::FromStr for FindBy {
     }
 }
 
+/// Most invites that one request makes.
+pub const MAX_BULK: usize = 10_000;
 /// Longest span that an invite may be given: a hundred years, in seconds.
 const MAX_LIFETIME: i64 = 100 * 365 * 86_400;
 /// Most uses that an invite may be limited to.
@@ -73,88 +85,185 @@ impl App {
         new: NewInvite,
         by: By<'_>,
     ) -> Result<Created, Error> {
-        check(host, &new)?;
-        let token = match &by {
-            By::Server(token) => token.clone(),
-            By::Key(_) | By::Operator => InviteToken::generate(),
+        check(host, &new, by)?;
+        let (invite, token) = self.prepare(host, new);
+        let invites = std::slice::from_ref(&invite);
+        match self
+            .store
+            .create_invites(invites, authority(by), None)
+            .await
+        {
+            Ok(Creation::Created) => {
+                self.metrics.invites_created.inc();
+                Ok(Created { invite, token })
+            }
+            Ok(Creation::Refused(_) | Creation::Repeated) | Err(store::Error::Conflict) => {
+                let problem = self.why_not_created(host, &invite, by).await?;
+                if matches!((by, &problem), (By::Server, Error::TokenTaken)) {
+                    return self.made_before(host, invite, token).await;
+                }
+                Err(problem)
+            }
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    /// Makes all of these invites or none, and returns when they are durable. The answer of a
+    /// request that came before is `true` and what it made then.
+    ///
+    /// Faults are [`Error::Item`] of the first invite that has one.
+    pub async fn create_invites(
+        &self,
+        host: &Host,
+        new: Vec<NewInvite>,
+        by: By<'_>,
+        repeat: Option<RepeatKey>,
+    ) -> Result<(bool, Vec<Created>), Error> {
+        if !(1..=MAX_BULK).contains(&new.len()) {
+            return Err(Error::invalid(
+                "invites",
+                format!("there must be 1 to {MAX_BULK} of them"),
+            ));
+        }
+        let item = |at: usize| {
+            move |problem| Error::Item {
+                index: at + 1,
+                problem: Box::new(problem),
+            }
         };
+        let request = repeat.map(|repeat| Request {
+            id: secret::random_bytes(),
+            key: request_key(host, by, &repeat.key),
+            fingerprint: repeat.fingerprint,
+        });
+        let (mut invites, mut tokens) = (Vec::new(), Vec::new());
+        for (at, new) in new.into_iter().enumerate() {
+            check(host, &new, by).map_err(item(at))?;
+            let (invite, token) = self.prepare(host, new);
+            invites.push(invite);
+            tokens.push(token);
+        }
+        let stored = self
+            .store
+            .create_invites(&invites, authority(by), request.as_ref())
+            .await;
+        match (stored, request) {
+            (Ok(Creation::Created), _) => {
+                self.metrics.invites_created.inc_by(invites.len() as u64);
+                let created = invites.into_iter().zip(tokens);
+                Ok((
+                    false,
+                    created
+                        .map(|(invite, token)| Created { invite, token })
+                        .collect(),
+                ))
+            }
+            (Ok(Creation::Refused(at)), _) => {
+                let problem = self.why_not_created(host, &invites[at], by).await?;
+                Err(item(at)(problem))
+            }
+            (Ok(Creation::Repeated) | Err(store::Error::Conflict), Some(request)) => {
+                Ok((true, self.repeat(host, &request).await?))
+            }
+            (Ok(Creation::Repeated) | Err(store::Error::Conflict), None) => Err(Error::StoreBusy),
+            (Err(other), _) => Err(other.into()),
+        }
+    }
+
+    /// What the request made when it came first.
+    async fn repeat(&self, host: &Host, request: &Request) -> Result<Vec<Created>, Error> {
+        let before = self
+            .store
+            .find_request(&host.domain, request.key)
+            .await?
+            .ok_or(Error::StoreBusy)?;
+        if before.fingerprint != request.fingerprint {
+            return Err(Error::RequestKeyReused);
+        }
+        let invites = self
+            .store
+            .find_invites_of_request(&host.domain, before.id)
+            .await?;
+        invites
+            .into_iter()
+            .map(|invite| {
+                let token = self.token_of(&invite).ok_or(Error::InviteUnknown)?;
+                Ok(Created { invite, token })
+            })
+            .collect()
+    }
+
+    /// What will be stored, with a token.
+    fn prepare(&self, host: &Host, new: NewInvite) -> (Invite, InviteToken) {
+        let token = new.token.unwrap_or_else(InviteToken::generate);
         let hash = token.hash(&host.domain);
         let now = self.clock.now();
+        let lifetime = host.lifetime(new.kind, new.lifetime);
         let invite = Invite {
             id: InviteId::generate(),
             host: host.domain.clone(),
             kind: new.kind,
+            creator: creator(host, new.kind, new.localpart.as_ref(), &new.details),
             localpart: new.localpart,
             allow_registration: new.allow_registration,
             max_uses: new.max_uses,
             uses: 0,
             unfinished: 0,
             created_at: now,
-            expires_at: host
-                .lifetime(new.kind, new.lifetime)
-                .map(|seconds| now.plus(seconds)),
+            expires_at: lifetime.map(|seconds| now.plus(seconds)),
             revoked_at: None,
             landing_url: new.landing_url,
             details: new.details,
             token_hash: hash.0,
             token_sealed: self.sealer.seal(&token, &hash),
         };
-        let authority = match &by {
-            By::Key(key) => CreatedBy::Key {
-                id: &key.id,
-                secret_hash: key.secret_hash,
-                limited: key.limited,
-            },
-            By::Operator | By::Server(_) => CreatedBy::Trusted,
-        };
-        match self.store.create_invite(&invite, authority).await {
-            Ok(Creation::Created) => {
-                self.metrics.invites_created.inc();
-                Ok(Created { invite, token })
-            }
-            Ok(Creation::Refused) | Err(store::Error::Conflict) => {
-                self.why_not_created(host, invite, token, &by).await
-            }
-            Err(other) => Err(other.into()),
-        }
+        (invite, token)
     }
 
     /// Finds the reason of a refusal, off the fast path.
     async fn why_not_created(
         &self,
         host: &Host,
-        wanted: Invite,
-        token: InviteToken,
-        by: &By<'_>,
-    ) -> Result<Created, Error> {
+        wanted: &Invite,
+        by: By<'_>,
+    ) -> Result<Error, Error> {
         if let By::Key(key) = by {
             self.why_key_refused(host, key).await?;
         }
-        if let Some(there) = self
-            .store
-            .find_invite(&host.domain, &token.hash(&host.domain))
-            .await?
-        {
-            let same = (
-                there.kind,
-                &there.localpart,
-                there.allow_registration,
-                &there.details,
-            ) == (
-                wanted.kind,
-                &wanted.localpart,
-                wanted.allow_registration,
-                &wanted.details,
-            );
-            if same && there.state(self.clock.now()) == State::Open {
-                return Ok(Created {
-                    invite: there,
-                    token,
-                });
-            }
-            return Err(Error::TokenTaken);
+        let hash = TokenHash(wanted.token_hash);
+        let there = self.store.find_invite(&host.domain, &hash).await?;
+        Ok(match there {
+            Some(_) => Error::TokenTaken,
+            None => Error::NameHeld,
+        })
+    }
+
+    /// The invite that a server made before with the same token, if it is the same in all else.
+    async fn made_before(
+        &self,
+        host: &Host,
+        wanted: Invite,
+        token: InviteToken,
+    ) -> Result<Created, Error> {
+        let there = self.find_invite(host, &token).await?;
+        let same = (
+            there.kind,
+            &there.localpart,
+            there.allow_registration,
+            &there.details,
+        ) == (
+            wanted.kind,
+            &wanted.localpart,
+            wanted.allow_registration,
+            &wanted.details,
+        );
+        if same && there.state(self.clock.now()) == State::Open {
+            return Ok(Created {
+                invite: there,
+                token,
+            });
         }
-        Err(Error::NameHeld)
+        Err(Error::TokenTaken)
     }
 
     /// The invite with this token, whatever its state.
@@ -193,21 +302,12 @@ impl App {
         Ok((invite, token))
     }
 
-    /// Takes an invite back; `false` if it was revoked before.
-    pub async fn revoke_invite(&self, host: &Host, invite: &Invite) -> Result<bool, Error> {
-        let now = self.clock.now();
-        Ok(self
-            .store
-            .revoke_invite(&host.domain, invite.id, now)
-            .await?)
-    }
-
-    /// Invites of a host, oldest first.
+    /// A part of the invites of a host, oldest first.
     pub async fn list_invites(
         &self,
         host: &Host,
-        which: ListInvites,
-    ) -> Result<Vec<Invite>, Error> {
+        which: &ListInvites,
+    ) -> Result<InvitePage, Error> {
         let now = self.clock.now();
         Ok(self.store.list_invites(&host.domain, which, now).await?)
     }
@@ -242,67 +342,109 @@ pub(super) fn usable(invite: &Invite, now: Timestamp) -> Result<(), Error> {
     }
 }
 
-fn check(host: &Host, new: &NewInvite) -> Result<(), Error> {
+fn authority(by: By<'_>) -> CreatedBy<'_> {
+    match by {
+        By::Key(key) => CreatedBy::Key {
+            id: &key.id,
+            secret_hash: key.secret_hash,
+            limited: key.limited,
+        },
+        By::Operator | By::Server => CreatedBy::Trusted,
+    }
+}
+
+/// What is stored of a client's name for a request: no other client's can be the same.
+fn request_key(host: &Host, by: By<'_>, key: &str) -> [u8; 32] {
+    let who = match by {
+        By::Key(key) => key.id.as_str(),
+        By::Operator | By::Server => "",
+    };
+    secret::hash(&["request", host.domain.as_str(), who, key])
+}
+
+/// The local user who makes the invite: the inviter, or the one whom its source names.
+pub(super) fn creator(
+    host: &Host,
+    kind: Kind,
+    localpart: Option<&Localpart>,
+    details: &Details,
+) -> Option<Localpart> {
+    if kind == Kind::Contact {
+        return localpart.cloned();
+    }
+    let address = details.source.as_ref()?.split('/').next()?;
+    let jid: BareJid = address.parse().ok()?;
+    (jid.domain == host.domain).then_some(jid.localpart)
+}
+
+fn check(host: &Host, new: &NewInvite, by: By<'_>) -> Result<(), Error> {
+    check_name(host, new)?;
+    check_limits(new.kind, new.localpart.is_some(), new.max_uses)?;
+    check_lifetime(new.kind, new.lifetime)?;
+    // A text that people can remember can be guessed; one use of it would go to whoever does first.
+    if new.token.is_some()
+        && !matches!(by, By::Server)
+        && (new.max_uses == Some(1) || new.kind != Kind::Account)
+    {
+        return Err(Error::invalid(
+            "token",
+            "only an invite for several accounts can have a token of your choice",
+        ));
+    }
+    if new.landing_url.as_ref().is_some_and(|url| url.len() > 2048) {
+        return Err(Error::invalid(
+            "landing_page",
+            "it is longer than 2048 bytes",
+        ));
+    }
+    check_details(&new.details)
+}
+
+fn check_name(host: &Host, new: &NewInvite) -> Result<(), Error> {
     match (new.kind, &new.localpart) {
-        (Kind::Account, Some(name)) => {
-            if host.usernames == Usernames::Plain && !name.is_plain() {
-                return Err(Error::invalid("username", NOT_PLAIN));
-            }
-            if new.max_uses != Some(1) {
-                return Err(Error::invalid(
-                    "max_uses",
-                    "a fixed name can be given only once",
-                ));
-            }
+        (Kind::Account, Some(name)) if host.usernames == Usernames::Plain && !name.is_plain() => {
+            Err(Error::invalid("username", NOT_PLAIN))
         }
-        (Kind::Account, None) => {}
-        (Kind::Contact, Some(_)) => {
-            if new.lifetime == Lifetime::Never {
-                return Err(Error::invalid(
-                    "expires_in",
-                    "an invite to become a contact must expire",
-                ));
-            }
-        }
-        (Kind::Contact, None) => {
-            return Err(Error::invalid(
-                "inviter",
-                "the name of the inviter is missing",
-            ));
-        }
-        (Kind::Reset, Some(_)) => {
-            if new.max_uses != Some(1) {
-                return Err(Error::invalid("max_uses", "a reset can be used only once"));
-            }
-            if new.lifetime == Lifetime::Never {
-                return Err(Error::invalid("expires_in", "a reset must expire"));
-            }
-        }
-        (Kind::Reset, None) => {
-            return Err(Error::invalid(
-                "username",
-                "the account to reset is missing",
-            ));
-        }
+        (Kind::Contact, None) => Err(Error::invalid(
+            "inviter",
+            "the name of the inviter is missing",
+        )),
+        (Kind::Reset, None) => Err(Error::invalid(
+            "username",
+            "the account to reset is missing",
+        )),
+        _ => Ok(()),
     }
-    if new
-        .max_uses
-        .is_some_and(|max| !(1..=MAX_USES).contains(&max))
-    {
-        return Err(Error::invalid(
-            "max_uses",
-            format!("it must be between 1 and {MAX_USES}"),
-        ));
+}
+
+pub(super) fn check_limits(kind: Kind, has_name: bool, max_uses: Option<i64>) -> Result<(), Error> {
+    let wrong = |reason: String| Err(Error::invalid("max_uses", reason));
+    if max_uses.is_some_and(|max| !(1..=MAX_USES).contains(&max)) {
+        return wrong(format!("it must be between 1 and {MAX_USES}"));
     }
-    if let Lifetime::Seconds(seconds) = new.lifetime
-        && !(1..=MAX_LIFETIME).contains(&seconds)
-    {
-        return Err(Error::invalid(
-            "expires_in",
-            "it must be longer than nothing and at most 100 years",
-        ));
+    match kind {
+        Kind::Account if has_name && max_uses != Some(1) => {
+            wrong("a fixed name can be given only once".into())
+        }
+        Kind::Reset if max_uses != Some(1) => wrong("a reset can be used only once".into()),
+        _ => Ok(()),
     }
-    let size = serde_json::to_vec(&new.details).map_or(usize::MAX, |json| json.len());
+}
+
+pub(super) fn check_lifetime(kind: Kind, lifetime: Lifetime) -> Result<(), Error> {
+    let wrong = |reason: &str| Err(Error::invalid("expires_in", reason));
+    match (kind, lifetime) {
+        (Kind::Contact, Lifetime::Never) => wrong("an invite to become a contact must expire"),
+        (Kind::Reset, Lifetime::Never) => wrong("a reset must expire"),
+        (_, Lifetime::Seconds(seconds)) if !(1..=MAX_LIFETIME).contains(&seconds) => {
+            wrong("it must be longer than nothing and at most 100 years")
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn check_details(details: &Details) -> Result<(), Error> {
+    let size = serde_json::to_vec(details).map_or(usize::MAX, |json| json.len());
     if size > MAX_DETAILS {
         return Err(Error::invalid(
             "additional_data",

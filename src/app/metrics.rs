@@ -2,7 +2,11 @@
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::clock::Timestamp;
 
 /// What has happened since the start of this process.
 #[derive(Debug)]
@@ -14,18 +18,28 @@ pub struct Metrics {
     pub confirmed: Counter,
     pub released: Counter,
     pub keys_refused: Counter,
+    /// By host.
+    last_question: Family<[(&'static str, String); 1], Gauge>,
 }
 
 impl Metrics {
     /// All counters at zero.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("invited");
+        let last_question = Family::default();
+        registry.register_with_unit(
+            "bridge_last_question_timestamp",
+            "When the module of an XMPP server asked last",
+            Unit::Seconds,
+            Family::clone(&last_question),
+        );
         let mut counter = |name, help| {
             let counter = Counter::default();
             registry.register(name, help, counter.clone());
             counter
         };
         Self {
+            last_question,
             invites_created: counter("invites_created", "Invites made"),
             reservations: counter("reservations", "Uses of invites bound to an attempt"),
             reservations_refused: counter("reservations_refused", "Attempts that got no use"),
@@ -37,6 +51,13 @@ impl Metrics {
             keys_refused: counter("keys_refused", "Requests without a good API key"),
             registry,
         }
+    }
+
+    /// Notes that the module of `host` asked something.
+    pub fn note_question(&self, host: &str, now: Timestamp) {
+        self.last_question
+            .get_or_create_owned(&[("host", host.to_owned())])
+            .set(now.0);
     }
 
     /// The counters in the text form of `OpenMetrics`.

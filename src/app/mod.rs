@@ -1,6 +1,8 @@
 //! What `invited` does. It knows neither HTTP nor SQL text; whatever changes state or reaches the
 //! XMPP server goes through here. Plain reads may go from a door straight to the store.
 
+mod history;
+mod invite_changes;
 mod invites;
 mod keys;
 mod metrics;
@@ -15,7 +17,9 @@ use crate::store::Store;
 use crate::token::Sealer;
 use crate::xmpp;
 
-pub use invites::{By, Created, FindBy};
+pub use history::{Branch, TREE_SIZE};
+pub use invite_changes::Alteration;
+pub use invites::{By, Created, FindBy, MAX_BULK, RepeatKey};
 pub use keys::{AcceptedKey, NewKey};
 pub use metrics::Metrics;
 
@@ -43,6 +47,13 @@ impl App {
             sealer: Arc::new(sealer),
             servers,
         }
+    }
+}
+
+impl App {
+    /// The XMPP servers, in the order of the configuration's hosts.
+    pub fn servers(&self) -> &[xmpp::Server] {
+        &self.servers
     }
 }
 

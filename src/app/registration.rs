@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::invite::{Invite, Kind, State};
 use crate::jid::{BareJid, Localpart};
 use crate::registration::{RegistrationId, Reserved};
+use crate::store::Attempt;
 use crate::token::InviteToken;
 use crate::xmpp;
 
@@ -37,11 +38,14 @@ impl App {
             Kind::Account
         };
         let now = self.clock.now();
-        match self
-            .store
-            .reserve(&host.domain, &hash, &name, kind, holder, now)
-            .await?
-        {
+        let attempt = Attempt {
+            token: &hash,
+            name: &name,
+            kind,
+            holder,
+            source: invite.details.source.as_deref(),
+        };
+        match self.store.reserve(&host.domain, attempt, now).await? {
             Reserved::Kept(id) => Ok(id),
             Reserved::New(id) => {
                 self.metrics.reservations.inc();
@@ -97,7 +101,13 @@ impl App {
         let now = self.clock.now();
         match self
             .store
-            .claim_contact(&host.domain, &hash, &inviter, now)
+            .claim_contact(
+                &host.domain,
+                &hash,
+                &inviter,
+                invite.details.source.as_deref(),
+                now,
+            )
             .await?
         {
             Some(id) => Ok((invite, token, id)),

@@ -3,19 +3,28 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Failure, Outcome, print, print_json, print_table, span};
-use crate::app::{App, By, FindBy};
+use super::{Failure, Outcome, account, print, print_json, print_table, span};
+use crate::app::{Alteration, App, By, FindBy};
 use crate::clock::Timestamp;
 use crate::config::Host;
 use crate::error::Error;
 use crate::http::pages::qr;
 use crate::invite::{Invite, Kind, Lifetime, NewInvite, State};
-use crate::jid::BareJid;
 use crate::store::ListInvites;
 use crate::token::InviteToken;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Change how long an invite is good, how many accounts it gives, or the remark.
+    Change {
+        /// The XMPP host.
+        host: String,
+        /// The token, the link, the URI or the id.
+        #[arg(allow_hyphen_values = true)]
+        token: String,
+        #[command(flatten)]
+        change: Change,
+    },
     /// Invite somebody to become a contact of a local user.
     Contact {
         /// The local user.
@@ -42,6 +51,10 @@ pub(super) enum Command {
         group: Vec<String>,
         #[command(flatten)]
         uses: Uses,
+        /// A token of your choice instead of a random one, at least 10 letters, digits, - and _;
+        /// for invites with several uses.
+        #[arg(long, value_name = "TOKEN")]
+        token: Option<String>,
         #[command(flatten)]
         common: Common,
     },
@@ -63,6 +76,14 @@ pub(super) enum Command {
         account: String,
         #[command(flatten)]
         common: Common,
+    },
+    /// Make a revoked invite good again.
+    Restore {
+        /// The XMPP host.
+        host: String,
+        /// The token, the link, the URI or the id.
+        #[arg(allow_hyphen_values = true)]
+        token: String,
     },
     /// Take an invite back.
     Revoke {
@@ -99,6 +120,23 @@ pub(super) struct Uses {
 }
 
 #[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(super) struct Change {
+    /// How long it is good from now on: 12h, 7d, or never (accounts only).
+    #[arg(long, value_name = "SPAN")]
+    expires_in: Option<String>,
+    /// How many accounts it gives in all.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    max_uses: Option<i64>,
+    /// No limit to the accounts that it gives.
+    #[arg(long, conflicts_with = "max_uses")]
+    unlimited: bool,
+    /// A remark for yourself; an empty one takes it away.
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Common {
     /// How long it is good: 12h, 7d, or never (accounts only).
     #[arg(long, value_name = "SPAN")]
@@ -114,20 +152,23 @@ pub(super) struct Common {
     json: bool,
 }
 
-impl Common {
-    fn lifetime(&self) -> Result<Lifetime, Failure> {
-        match self.expires_in.as_deref() {
-            None => Ok(Lifetime::Default),
-            Some("never") => Ok(Lifetime::Never),
-            Some(text) => span(text)
-                .map(Lifetime::Seconds)
-                .map_err(|why| Failure::Usage(format!("--expires-in: {why}"))),
-        }
+fn lifetime(expires_in: Option<&str>) -> Result<Lifetime, Failure> {
+    match expires_in {
+        None => Ok(Lifetime::Default),
+        Some("never") => Ok(Lifetime::Never),
+        Some(text) => span(text)
+            .map(Lifetime::Seconds)
+            .map_err(|why| Failure::Usage(format!("--expires-in: {why}"))),
     }
 }
 
 pub(super) async fn run(command: Command, app: App) -> Outcome {
     match command {
+        Command::Change {
+            host,
+            token,
+            change,
+        } => alter(&app, &host, &token, change).await,
         Command::Contact {
             inviter,
             allow_registration,
@@ -145,6 +186,7 @@ pub(super) async fn run(command: Command, app: App) -> Outcome {
             role,
             group,
             uses,
+            token,
             common,
         } => {
             let host = app.config.host(&host)?;
@@ -159,6 +201,10 @@ pub(super) async fn run(command: Command, app: App) -> Outcome {
             new.max_uses = (!uses.unlimited).then_some(uses.max_uses);
             new.details.roles = role;
             new.details.groups = group;
+            new.token = token
+                .map(|text| text.parse())
+                .transpose()
+                .map_err(|why| Failure::Usage(format!("--token: {why}")))?;
             create(&app, host, new, &common).await
         }
         Command::List { host, state, json } => list(&app, &host, state, json).await,
@@ -171,6 +217,11 @@ pub(super) async fn run(command: Command, app: App) -> Outcome {
             new.localpart = Some(jid.localpart);
             create(&app, host, new, &common).await
         }
+        Command::Restore { host, token } => {
+            let host = app.config.host(&host)?;
+            let (invite, _) = app.find_invite_by(host, &token.parse::<FindBy>()?).await?;
+            Ok(app.restore_invite(host, &invite).await?)
+        }
         Command::Revoke { host, token } => revoke(&app, &host, &token).await,
         Command::Show {
             host,
@@ -181,17 +232,10 @@ pub(super) async fn run(command: Command, app: App) -> Outcome {
     }
 }
 
-fn account<'a>(app: &'a App, text: &str) -> Result<(&'a Host, BareJid), Failure> {
-    let jid: BareJid = text
-        .parse()
-        .map_err(|_| Failure::Usage(format!("{text:?} is not USER@HOST")))?;
-    Ok((app.config.host(jid.domain.as_str())?, jid))
-}
-
 fn new_invite(kind: Kind, common: &Common) -> Result<NewInvite, Failure> {
     let mut new = NewInvite::account();
     new.kind = kind;
-    new.lifetime = common.lifetime()?;
+    new.lifetime = lifetime(common.expires_in.as_deref())?;
     new.details.note.clone_from(&common.note);
     new.details.source = Some("command line".to_owned());
     Ok(new)
@@ -212,13 +256,20 @@ async fn create(app: &App, host: &Host, new: NewInvite, common: &Common) -> Outc
 
 async fn list(app: &App, host: &str, state: Option<State>, as_json: bool) -> Outcome {
     let host = app.config.host(host)?;
-    let which = ListInvites {
-        registering: false,
-        after: None,
+    let mut which = ListInvites {
         state,
-        limit: usize::MAX,
+        limit: 1_000,
+        ..ListInvites::default()
     };
-    let invites = app.list_invites(host, which).await?;
+    let mut invites = Vec::new();
+    loop {
+        let page = app.list_invites(host, &which).await?;
+        invites.extend(page.invites);
+        match page.next {
+            Some(next) => which.after = Some(next),
+            None => break,
+        }
+    }
     if as_json {
         let views: Vec<_> = invites
             .iter()
@@ -271,6 +322,25 @@ async fn revoke(app: &App, host: &str, token: &str) -> Outcome {
     } else {
         Err(Failure::Failed("this invite was revoked before".to_owned()))
     }
+}
+
+async fn alter(app: &App, host: &str, token: &str, change: Change) -> Outcome {
+    let host = app.config.host(host)?;
+    let (invite, _) = app.find_invite_by(host, &token.parse::<FindBy>()?).await?;
+    let alteration = Alteration {
+        lifetime: match change.expires_in.as_deref() {
+            None => None,
+            some => Some(lifetime(some)?),
+        },
+        max_uses: match change.max_uses {
+            None if change.unlimited => Some(None),
+            None => None,
+            some => Some(some),
+        },
+        note: change.note,
+    };
+    app.alter_invite(host, &invite, alteration).await?;
+    Ok(())
 }
 
 async fn show(app: &App, host: &str, token: &str, as_json: bool, qr: bool) -> Outcome {

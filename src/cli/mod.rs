@@ -4,10 +4,14 @@
 //! `tests/it/cli.rs`.
 
 mod alias;
+mod backup;
+mod doctor;
 mod invite;
 mod key;
 mod logging;
+mod progress;
 mod serve;
+mod user;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -20,6 +24,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::error::Error;
+use crate::jid::BareJid;
 use crate::secret;
 use crate::store::Store;
 use crate::token::Sealer;
@@ -43,6 +48,11 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Copy the database to a file, also while the daemon runs.
+    Backup {
+        /// The file, which must not exist yet.
+        file: PathBuf,
+    },
     /// Write the script that completes commands in a shell.
     Completions {
         /// The shell.
@@ -51,6 +61,8 @@ enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Try everything that has to work together, and say what does not.
+    Doctor,
     /// Make, list and take back invites.
     #[command(subcommand)]
     Invite(invite::Command),
@@ -71,6 +83,9 @@ enum Command {
     },
     /// Run the daemon.
     Serve,
+    /// Show who invited whom.
+    #[command(subcommand)]
+    User(user::Command),
 }
 
 #[derive(Debug, Subcommand)]
@@ -135,6 +150,7 @@ fn complain(text: &str, code: u8) -> ExitCode {
 fn dispatch(arguments: Arguments) -> Outcome {
     let config = || Config::load(&arguments.config);
     match arguments.command {
+        Command::Backup { file } => backup::run(&config()?, &file),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "invited", &mut text);
@@ -142,6 +158,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
         }
         Command::Config(ConfigCommand::Check) => check(&config()?),
         Command::Config(ConfigCommand::Example) => print(config::EXAMPLE.trim_end()),
+        Command::Doctor => block_on(doctor::run(config()?)),
         Command::Invite(command) => block_on(invite::run(command, open(config()?)?)),
         Command::Key(command) => block_on(key::run(command, open(config()?)?)),
         Command::Man { dir } => {
@@ -150,6 +167,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
         }
         Command::ModInvitesApi { words } => alias::mod_invites_api(&words, config),
         Command::Serve => serve::run(config()?),
+        Command::User(command) => block_on(user::run(command, open(config()?)?)),
     }
 }
 
@@ -261,6 +279,14 @@ fn check(config: &Config) -> Outcome {
         config.path.display(),
         hosts.join(", ")
     ))
+}
+
+/// `USER@HOST` of the command line.
+fn account<'a>(app: &'a App, text: &str) -> Result<(&'a config::Host, BareJid), Failure> {
+    let jid: BareJid = text
+        .parse()
+        .map_err(|_| Failure::Usage(format!("{text:?} is not USER@HOST")))?;
+    Ok((app.config.host(jid.domain.as_str())?, jid))
 }
 
 fn block_on(command: impl Future<Output = Outcome>) -> Outcome {

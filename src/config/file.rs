@@ -71,6 +71,11 @@ pub struct Shared {
     pub invite_expiry: Option<Period>,
     /// How long a password reset is good unless it says so itself.
     pub reset_expiry: Option<Period>,
+    /// How long an invite is kept after it has expired, and one without expiry after it was used
+    /// up or revoked.
+    pub invite_retention: Option<Period>,
+    /// How long it is remembered who invited whom; for ever by default.
+    pub history_retention: Option<Period>,
     /// `Host` header under which this host answers; the host's name by default.
     pub http_host: Option<String>,
     /// Scheme, host, port and path of links, when a proxy stands in front.
@@ -102,6 +107,8 @@ impl Shared {
         "site_name",
         "invite_expiry",
         "reset_expiry",
+        "invite_retention",
+        "history_retention",
         "http_host",
         "http_external_url",
         "http_paths",
@@ -123,6 +130,8 @@ impl Shared {
             site_name: self.site_name.or(global.site_name),
             invite_expiry: self.invite_expiry.or(global.invite_expiry),
             reset_expiry: self.reset_expiry.or(global.reset_expiry),
+            invite_retention: self.invite_retention.or(global.invite_retention),
+            history_retention: self.history_retention.or(global.history_retention),
             http_host: self.http_host.or(global.http_host),
             http_external_url: self.http_external_url.or(global.http_external_url),
             http_paths: Some(self.http_paths.unwrap_or_default().or(global.http_paths)),

@@ -73,6 +73,10 @@ pub struct Host {
     pub site_name: String,
     pub invite_expiry: i64,
     pub reset_expiry: i64,
+    /// Seconds that an invite stays after it is over.
+    pub invite_retention: i64,
+    /// Seconds that a registration is remembered; for ever if absent.
+    pub history_retention: Option<i64>,
     /// The `Host` header, in lower case and A-labels.
     pub http_host: String,
     /// Where links begin, without a slash at the end.
@@ -259,6 +263,8 @@ impl Host {
             reset_expiry: options.reset_expiry.map_or(86_400, |p| {
                 p.0.clamp(*RESET_RANGE.start(), *RESET_RANGE.end())
             }),
+            invite_retention: options.invite_retention.map_or(30 * 86_400, |p| p.0),
+            history_retention: options.history_retention.map(|p| p.0),
             base_url: base_url.trim_end_matches('/').to_owned(),
             paths: Paths {
                 invites_api: mounted(paths.invites_api, "/invites_api"),

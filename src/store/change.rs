@@ -67,19 +67,27 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 pub(super) struct Statement {
     pub(super) sql: &'static str,
     pub(super) params: Vec<Value>,
+    /// Whether an empty answer undoes the whole change.
+    pub(super) must: bool,
 }
 
 impl Statement {
     /// `params` in the order of their numbers.
     pub(super) fn new(sql: &'static str, params: Vec<Value>) -> Self {
-        Self { sql, params }
+        Self {
+            sql,
+            params,
+            must: false,
+        }
     }
 }
 
 /// What one request wants to change: applied whole, or not at all.
 ///
 /// The first statement carries every guard; the later ones are written to do nothing if the
-/// first did nothing. So a refusal is an empty answer, never an error.
+/// first did nothing. Where that cannot be, as in a list of invites, each statement that
+/// [`Change::must`] succeed undoes the whole when it does nothing, and the answers end before it.
+/// So a refusal is an empty or a short answer, never an error.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Change(pub(super) Vec<Statement>);
 
@@ -94,6 +102,21 @@ impl Change {
     pub(super) fn then(mut self, sql: &'static str, params: Vec<Value>) -> Self {
         self.0.push(Statement::new(sql, params));
         self
+    }
+
+    /// Adds a statement at the end; if it answers no row, nothing of the change is done.
+    #[must_use]
+    pub(super) fn must(mut self, sql: &'static str, params: Vec<Value>) -> Self {
+        self.0.push(Statement {
+            must: true,
+            ..Statement::new(sql, params)
+        });
+        self
+    }
+
+    /// Whether something may have been done already when a statement undoes it.
+    pub(super) fn may_be_undone(&self) -> bool {
+        self.0.iter().skip(1).any(|statement| statement.must)
     }
 }
 
@@ -146,6 +169,17 @@ impl Row {
     /// The text in `column` as one of our own types.
     pub(super) fn parsed<T: std::str::FromStr>(&self, column: usize) -> Result<T, Error> {
         self.text(column)?.parse().map_err(|_| self.odd(column))
+    }
+
+    /// The text in `column` as one of our own types, or `None` for null.
+    pub(super) fn maybe_parsed<T: std::str::FromStr>(
+        &self,
+        column: usize,
+    ) -> Result<Option<T>, Error> {
+        match self.maybe_text(column)? {
+            Some(_) => self.parsed(column).map(Some),
+            None => Ok(None),
+        }
     }
 
     fn odd(&self, column: usize) -> Error {

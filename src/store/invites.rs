@@ -1,6 +1,7 @@
 //! Statements and rows of invites, and of the names that they hold.
 
 use super::change::{Row, Value};
+use super::requests::{self, Request};
 use super::{Change, Error, Store};
 use crate::clock::Timestamp;
 use crate::invite::{Invite, InviteId, Kind, State};
@@ -14,9 +15,8 @@ pub(super) const SQL: &[&str] = &[
     HOLD_NAME,
     FIND_BY_TOKEN,
     FIND_BY_ID,
+    FIND_BY_REQUEST,
     LIST,
-    REVOKE,
-    FREE_NAMES,
     NAME_IS_HELD,
 ];
 
@@ -37,8 +37,10 @@ pub enum CreatedBy<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Creation {
     Created,
-    /// Key, name or token stood against it; nothing was stored.
-    Refused,
+    /// Key, name or token stood against the invite at this place of the list; nothing was stored.
+    Refused(usize),
+    /// The same request was here before; nothing was stored.
+    Repeated,
 }
 
 const COUNT_KEY_USE: &str = "
@@ -51,29 +53,30 @@ const COUNT_KEY_USE: &str = "
        and secret_hash = $5
        and max_per_day is not null
        and (day <> $1 or day_count < max_per_day)
-       and (expires_at is null or expires_at >= $6)";
+       and (expires_at is null or expires_at >= $6)
+    returning id";
 
 const INSERT: &str = "
     insert into invites
            (id, host, token_hash, token_sealed, kind, localpart, registers, max_uses, uses,
-            created_at, expires_at, landing_url, details)
+            created_at, expires_at, landing_url, details, creator, request_id)
     select $1, cast($2 as text), $3, $4, cast($5 as text),
            cast($6 as text), cast($7 as bigint), cast($8 as bigint), 0, cast($9 as bigint),
-           cast($10 as bigint), cast($11 as text), cast($12 as text)
-     where (cast($13 as text) is null
+           cast($10 as bigint), cast($11 as text), cast($12 as text), cast($13 as text), $14
+     where (cast($15 as text) is null
             or exists (
                select 1
                  from api_keys
                 where host = $2
-                  and id = $13
-                  and secret_hash = $14
+                  and id = $15
+                  and secret_hash = $16
                   and (expires_at is null or expires_at >= $9)
                   and (max_per_day is null or last_invite = $1)))
        and not exists (
            select 1
              from held_names
             where host = $2
-              and localpart = $15
+              and localpart = $17
               and (expires_at is null or expires_at >= $9))
        and not exists (
            select 1
@@ -93,57 +96,55 @@ const HOLD_NAME: &str = "
       from invites
      where id = $1";
 
-const FIND_BY_TOKEN: &str = "
+/// The columns that [`invite`] reads, and whatever narrows them.
+macro_rules! select_invite {
+    ($rest:literal) => {
+        concat!(
+            "
     select id, kind, localpart, registers, max_uses, uses, created_at, expires_at, revoked_at,
            landing_url, details, token_hash, token_sealed,
            (select count(*)
               from registrations
              where invite_id = invites.id
                and confirmed_at is null
-               and released_at is null)
-      from invites
+               and released_at is null),
+           creator
+      from invites",
+            $rest
+        )
+    };
+}
+
+const FIND_BY_TOKEN: &str = select_invite!(
+    "
      where token_hash = $1
-       and host = $2";
+       and host = $2"
+);
 
-const FIND_BY_ID: &str = "
-    select id, kind, localpart, registers, max_uses, uses, created_at, expires_at, revoked_at,
-           landing_url, details, token_hash, token_sealed,
-           (select count(*)
-              from registrations
-             where invite_id = invites.id
-               and confirmed_at is null
-               and released_at is null)
-      from invites
+const FIND_BY_ID: &str = select_invite!(
+    "
      where id = $1
-       and host = $2";
+       and host = $2"
+);
 
-const LIST: &str = "
-    select id, kind, localpart, registers, max_uses, uses, created_at, expires_at, revoked_at,
-           landing_url, details, token_hash, token_sealed,
-           (select count(*)
-              from registrations
-             where invite_id = invites.id
-               and confirmed_at is null
-               and released_at is null)
-      from invites
+const FIND_BY_REQUEST: &str = select_invite!(
+    "
+     where request_id = $1
+       and host = $2
+     order by id"
+);
+
+const LIST: &str = select_invite!(
+    "
      where host = $1
        and id > $2
-       and ($3 = 0 or registers = 1)
+       and (cast($3 as bigint) = 0 or registers = 1)
+       and (cast($4 as text) is null or kind = $4)
+       and (cast($5 as text) is null or creator = $5)
+       and (cast($6 as text) is null or localpart = $6)
      order by id
-     limit $4";
-
-const REVOKE: &str = "
-    update invites
-       set revoked_at = $1
-     where id = $2
-       and host = $3
-       and revoked_at is null
-    returning id";
-
-const FREE_NAMES: &str = "
-    delete from held_names
-     where invite_id = $1
-       and host = $2";
+     limit $7"
+);
 
 const NAME_IS_HELD: &str = "
     select 1
@@ -160,97 +161,67 @@ const NAME_IS_HELD: &str = "
        and released_at is null
        and kind <> 'contact'";
 
-/// Which invites a list has.
-#[derive(Debug, Clone, Copy)]
+/// Which invites a list has; what is absent does not narrow it.
+#[derive(Debug, Clone, Default)]
 pub struct ListInvites {
     /// Only those that can be used for an account.
     pub registering: bool,
-    /// Those after this one, by age.
-    pub after: Option<InviteId>,
+    pub kind: Option<Kind>,
+    /// Only those that this local user made.
+    pub creator: Option<Localpart>,
+    /// Only those with this fixed name, inviter or account to reset.
+    pub localpart: Option<Localpart>,
     /// Only those in this state.
     pub state: Option<State>,
+    /// Only those after this one, by age.
+    pub after: Option<InviteId>,
+    /// How many at the most.
     pub limit: usize,
 }
 
-/// Rows that are read at once while a list is filtered.
-const PAGE: i64 = 1_000;
+/// A part of a list.
+#[derive(Debug)]
+pub struct InvitePage {
+    pub invites: Vec<Invite>,
+    /// Where the next part begins ([`ListInvites::after`]), if there may be one.
+    pub next: Option<InviteId>,
+}
+
+/// Rows that are read at once while a list is narrowed to a state.
+const ROWS: usize = 1_000;
+/// Rows that are looked at for one part of a list, so that a rare state cannot hold up readers.
+const MOST_ROWS: usize = 20_000;
 
 impl Store {
-    /// Stores `invite` and holds its fixed name, if `by` may still do that.
+    /// Stores all of `invites`, which are of one host, and holds their fixed names, if `by` may
+    /// still do that; else none. A `request` is stored along with them.
     ///
-    /// [`Error::Conflict`] means that another node held the name, or took the token, meanwhile.
-    pub async fn create_invite(
+    /// [`Error::Conflict`] means that another node held a name, or took a token, meanwhile.
+    pub async fn create_invites(
         &self,
-        invite: &Invite,
+        invites: &[Invite],
         by: CreatedBy<'_>,
+        request: Option<&Request>,
     ) -> Result<Creation, Error> {
-        let (key_id, secret_hash) = match by {
-            CreatedBy::Key {
-                id, secret_hash, ..
-            } => (Some(id), Some(secret_hash)),
-            CreatedBy::Trusted => (None, None),
-        };
-        let now = invite.created_at;
-        let held = Some(invite)
-            .filter(|invite| invite.kind == Kind::Account)
-            .and_then(Invite::fixed_name);
         let mut change = Change::new();
-        if let CreatedBy::Key {
-            id,
-            secret_hash,
-            limited: true,
-        } = by
-        {
-            let params = vec![
-                now.day().into(),
-                invite.id.0.into(),
-                invite.host.as_str().into(),
-                id.into(),
-                secret_hash.into(),
-                now.0.into(),
-            ];
-            change = change.then(COUNT_KEY_USE, params);
+        if let (Some(request), Some(first)) = (request, invites.first()) {
+            change = requests::remember(change, &first.host, request, first.created_at);
         }
-        let details =
-            serde_json::to_string(&invite.details).map_err(|e| Error::Unavailable(e.into()))?;
-        change = change.then(
-            INSERT,
-            vec![
-                invite.id.0.into(),
-                invite.host.as_str().into(),
-                invite.token_hash.into(),
-                invite.token_sealed.clone().into(),
-                invite.kind.as_str().into(),
-                invite.localpart.as_ref().map(Localpart::as_str).into(),
-                invite.allow_registration.into(),
-                invite.max_uses.into(),
-                now.0.into(),
-                invite.expires_at.map(|t| t.0).into(),
-                invite.landing_url.as_deref().into(),
-                details.into(),
-                key_id.into(),
-                secret_hash.map_or(Value::Null, Value::from),
-                held.map(Localpart::as_str).into(),
-            ],
-        );
-        let inserted = change.0.len() - 1;
-        if let Some(name) = held {
-            change = change
-                .then(
-                    DROP_STALE_HOLD,
-                    vec![
-                        invite.host.as_str().into(),
-                        name.as_str().into(),
-                        now.0.into(),
-                    ],
-                )
-                .then(HOLD_NAME, vec![invite.id.0.into()]);
+        let before = change.0.len();
+        // Where the statements of each invite end.
+        let mut ends = Vec::with_capacity(invites.len());
+        for invite in invites {
+            change = insert(change, invite, by, request)?;
+            ends.push(change.0.len());
         }
-        let answers = self.commit(change).await?;
-        Ok(if answers[inserted].is_empty() {
-            Creation::Refused
-        } else {
+        let all = change.0.len();
+        let answers = self.commit(change).await?.len();
+        Ok(if answers == all {
             Creation::Created
+        } else if answers < before {
+            Creation::Repeated
+        } else {
+            Creation::Refused(ends.partition_point(|end| *end <= answers))
         })
     }
 
@@ -278,58 +249,74 @@ impl Store {
         rows.first().map(|row| invite(row, host)).transpose()
     }
 
+    /// The invites that a request made, in its order.
+    pub async fn find_invites_of_request(
+        &self,
+        host: &Domain,
+        request_id: [u8; 16],
+    ) -> Result<Vec<Invite>, Error> {
+        let rows = self
+            .read(
+                FIND_BY_REQUEST,
+                vec![request_id.into(), host.as_str().into()],
+            )
+            .await?;
+        rows.iter().map(|row| invite(row, host)).collect()
+    }
+
     /// Invites of a host, oldest first.
     pub async fn list_invites(
         &self,
         host: &Domain,
-        which: ListInvites,
+        which: &ListInvites,
         now: Timestamp,
-    ) -> Result<Vec<Invite>, Error> {
-        let mut found = Vec::new();
-        let mut after = which.after.map_or([0; 16], |id| id.0);
-        loop {
+    ) -> Result<InvitePage, Error> {
+        let mut invites = Vec::new();
+        let mut after = which.after;
+        let rows_at_once = if which.state.is_some() {
+            ROWS
+        } else {
+            ROWS.min(which.limit)
+        };
+        for _ in 0..MOST_ROWS / ROWS {
             let rows = self
                 .read(
                     LIST,
                     vec![
                         host.as_str().into(),
-                        after.into(),
+                        after.map_or([0; 16], |id| id.0).into(),
                         which.registering.into(),
-                        PAGE.into(),
+                        which.kind.map(Kind::as_str).into(),
+                        which.creator.as_ref().map(Localpart::as_str).into(),
+                        which.localpart.as_ref().map(Localpart::as_str).into(),
+                        i64::try_from(rows_at_once).unwrap_or(i64::MAX).into(),
                     ],
                 )
                 .await?;
             for row in &rows {
                 let invite = invite(row, host)?;
-                after = invite.id.0;
+                after = Some(invite.id);
                 if which.state.is_none_or(|state| state == invite.state(now)) {
-                    found.push(invite);
-                    if found.len() == which.limit {
-                        return Ok(found);
+                    invites.push(invite);
+                    if invites.len() == which.limit {
+                        return Ok(InvitePage {
+                            invites,
+                            next: after,
+                        });
                     }
                 }
             }
-            if rows.is_empty() {
-                return Ok(found);
+            if rows.len() < rows_at_once {
+                return Ok(InvitePage {
+                    invites,
+                    next: None,
+                });
             }
         }
-    }
-
-    /// Takes an invite back and frees the name that it held; `false` if it was revoked before.
-    pub async fn revoke_invite(
-        &self,
-        host: &Domain,
-        id: InviteId,
-        now: Timestamp,
-    ) -> Result<bool, Error> {
-        let change = Change::new()
-            .then(
-                REVOKE,
-                vec![now.0.into(), id.0.into(), host.as_str().into()],
-            )
-            .then(FREE_NAMES, vec![id.0.into(), host.as_str().into()]);
-        let answers = self.commit(change).await?;
-        Ok(!answers[0].is_empty())
+        Ok(InvitePage {
+            invites,
+            next: after,
+        })
     }
 
     /// Whether a pending invite or an unfinished attempt holds this name.
@@ -344,12 +331,80 @@ impl Store {
     }
 }
 
+/// Adds the statements that store one invite.
+fn insert(
+    mut change: Change,
+    invite: &Invite,
+    by: CreatedBy<'_>,
+    request: Option<&Request>,
+) -> Result<Change, Error> {
+    let (key_id, secret_hash) = match by {
+        CreatedBy::Key {
+            id, secret_hash, ..
+        } => (Some(id), Some(secret_hash)),
+        CreatedBy::Trusted => (None, None),
+    };
+    let now = invite.created_at;
+    let held = Some(invite)
+        .filter(|invite| invite.kind == Kind::Account)
+        .and_then(Invite::fixed_name);
+    if let CreatedBy::Key {
+        id,
+        secret_hash,
+        limited: true,
+    } = by
+    {
+        let params = vec![
+            now.day().into(),
+            invite.id.0.into(),
+            invite.host.as_str().into(),
+            id.into(),
+            secret_hash.into(),
+            now.0.into(),
+        ];
+        change = change.must(COUNT_KEY_USE, params);
+    }
+    let details =
+        serde_json::to_string(&invite.details).map_err(|e| Error::Unavailable(e.into()))?;
+    change = change.must(
+        INSERT,
+        vec![
+            invite.id.0.into(),
+            invite.host.as_str().into(),
+            invite.token_hash.into(),
+            invite.token_sealed.clone().into(),
+            invite.kind.as_str().into(),
+            invite.localpart.as_ref().map(Localpart::as_str).into(),
+            invite.allow_registration.into(),
+            invite.max_uses.into(),
+            now.0.into(),
+            invite.expires_at.map(|t| t.0).into(),
+            invite.landing_url.as_deref().into(),
+            details.into(),
+            invite.creator.as_ref().map(Localpart::as_str).into(),
+            request.map_or(Value::Null, |request| request.id.into()),
+            key_id.into(),
+            secret_hash.map_or(Value::Null, Value::from),
+            held.map(Localpart::as_str).into(),
+        ],
+    );
+    if let Some(name) = held {
+        change = change
+            .then(
+                DROP_STALE_HOLD,
+                vec![
+                    invite.host.as_str().into(),
+                    name.as_str().into(),
+                    now.0.into(),
+                ],
+            )
+            .then(HOLD_NAME, vec![invite.id.0.into()]);
+    }
+    Ok(change)
+}
+
 fn invite(row: &Row, host: &Domain) -> Result<Invite, Error> {
     let details = serde_json::from_str(row.text(10)?).map_err(|e| Error::Unavailable(e.into()))?;
-    let localpart = match row.maybe_text(2)? {
-        Some(_) => Some(row.parsed(2)?),
-        None => None,
-    };
     let kind = row
         .text(1)?
         .parse()
@@ -358,7 +413,7 @@ fn invite(row: &Row, host: &Domain) -> Result<Invite, Error> {
         id: InviteId(row.array(0)?),
         host: host.clone(),
         kind,
-        localpart,
+        localpart: row.maybe_parsed(2)?,
         allow_registration: row.int(3)? != 0,
         max_uses: row.maybe_int(4)?,
         uses: row.int(5)?,
@@ -370,5 +425,6 @@ fn invite(row: &Row, host: &Domain) -> Result<Invite, Error> {
         token_hash: row.array(11)?,
         token_sealed: row.bytes(12)?.to_vec(),
         unfinished: row.int(13)?,
+        creator: row.maybe_parsed(14)?,
     })
 }

@@ -7,11 +7,18 @@ use super::Error;
 use crate::secret;
 
 /// Number, name and text of each step.
-pub(super) const SQLITE: &[(i64, &str, &str)] = &[(
-    1,
-    "start",
-    include_str!("../../migrations/sqlite/0001_start.sql"),
-)];
+pub(super) const SQLITE: &[(i64, &str, &str)] = &[
+    (
+        1,
+        "start",
+        include_str!("../../migrations/sqlite/0001_start.sql"),
+    ),
+    (
+        2,
+        "history",
+        include_str!("../../migrations/sqlite/0002_history.sql"),
+    ),
+];
 
 const TABLE: &str = "
     create table if not exists schema_migrations (

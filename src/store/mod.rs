@@ -9,10 +9,14 @@
 //!   which prepares every statement sees them.
 
 mod api_keys;
+mod backup;
 mod change;
+mod history;
+mod invite_changes;
 mod invites;
 mod migrate;
 mod registrations;
+mod requests;
 mod sqlite;
 
 use std::path::Path;
@@ -24,7 +28,11 @@ use crate::error::{Cause, Error as CrateError};
 use change::{Change, Rows, Statement};
 
 pub use api_keys::NewKey;
-pub use invites::{CreatedBy, Creation, ListInvites};
+pub use history::Sweep;
+pub use invite_changes::AlteredInvite;
+pub use invites::{CreatedBy, Creation, InvitePage, ListInvites};
+pub use registrations::Attempt;
+pub use requests::Request;
 
 /// What a caller of the store can tell apart.
 #[derive(Debug, thiserror::Error)]
@@ -116,8 +124,15 @@ impl Store {
     /// Every statement that the store can run, for the test that prepares them all.
     #[doc(hidden)]
     pub fn all_sql() -> impl Iterator<Item = &'static str> {
-        [api_keys::SQL, invites::SQL, registrations::SQL]
-            .concat()
-            .into_iter()
+        [
+            api_keys::SQL,
+            history::SQL,
+            invite_changes::SQL,
+            invites::SQL,
+            registrations::SQL,
+            requests::SQL,
+        ]
+        .concat()
+        .into_iter()
     }
 }

@@ -18,6 +18,7 @@ pub(super) const SQL: &[&str] = &[
     CONFIRM_LATE,
     COUNT_LATE_USE,
     FREE_NAME,
+    NOTE_LAST_USE,
     RELEASE,
     GIVE_USE_BACK,
     LIST_OPEN,
@@ -110,11 +111,13 @@ const TAKE_CONTACT_USE: &str = "
 
 /// Does nothing if the statement before it took no use.
 const INSERT: &str = "
-    insert into registrations (id, host, invite_id, kind, localpart, holder, reserved_at)
-    select last_use, host, id, cast($1 as text), cast($2 as text), cast($3 as text), cast($4 as bigint)
+    insert into registrations
+           (id, host, invite_id, kind, localpart, holder, reserved_at, source, creator)
+    select last_use, host, id, cast($1 as text), cast($2 as text), cast($3 as text),
+           cast($4 as bigint), cast($5 as text), creator
       from invites
-     where token_hash = $5
-       and last_use = $6";
+     where token_hash = $6
+       and last_use = $7";
 
 const CONFIRM: &str = "
     update registrations
@@ -158,6 +161,18 @@ const FREE_NAME: &str = "
               and registrations.confirmed_at is not null
               and registrations.invite_id = held_names.invite_id
               and registrations.localpart = held_names.localpart)";
+
+/// Notes when the last use was taken for good.
+const NOTE_LAST_USE: &str = "
+    update invites
+       set used_up_at = $1
+     where id = (
+           select invite_id
+             from registrations
+            where id = $2
+              and host = $3)
+       and used_up_at is null
+       and uses >= max_uses";
 
 const RELEASE: &str = "
     update registrations
@@ -208,18 +223,34 @@ const LIST_BY_INVITE: &str = "
        and released_at is null
      order by reserved_at";
 
+/// Who wants which use of what.
+#[derive(Debug)]
+pub struct Attempt<'a> {
+    pub token: &'a TokenHash,
+    pub name: &'a Localpart,
+    pub kind: Kind,
+    /// Whoever may ask again, with another name, for the same use.
+    pub holder: &'a str,
+    /// Who made the invite, for the history.
+    pub source: Option<&'a str>,
+}
+
 impl Store {
-    /// Binds one use of the invite to `holder` and `name`, or reports that the invite gives none.
+    /// Binds one use of the invite to the attempt, or reports that the invite gives none.
     /// One conditional statement decides.
     pub async fn reserve(
         &self,
         host: &Domain,
-        token: &TokenHash,
-        name: &Localpart,
-        kind: Kind,
-        holder: &str,
+        attempt: Attempt<'_>,
         now: Timestamp,
     ) -> Result<Reserved, Error> {
+        let Attempt {
+            token,
+            name,
+            kind,
+            holder,
+            source,
+        } = attempt;
         let id = RegistrationId::generate();
         let change = Change::new()
             .then(
@@ -250,6 +281,7 @@ impl Store {
                     name.as_str().into(),
                     holder.into(),
                     now.0.into(),
+                    source.into(),
                     token.0.into(),
                     id.0.into(),
                 ],
@@ -276,6 +308,7 @@ impl Store {
         host: &Domain,
         token: &TokenHash,
         inviter: &Localpart,
+        source: Option<&str>,
         now: Timestamp,
     ) -> Result<Option<RegistrationId>, Error> {
         let id = RegistrationId::generate();
@@ -297,6 +330,7 @@ impl Store {
                     inviter.as_str().into(),
                     "".into(),
                     now.0.into(),
+                    source.into(),
                     token.0.into(),
                     id.0.into(),
                 ],
@@ -322,7 +356,8 @@ impl Store {
                 vec![now.0.into(), mark.into(), id.0.into(), host.into()],
             )
             .then(COUNT_LATE_USE, vec![id.0.into(), host.into(), mark.into()])
-            .then(FREE_NAME, vec![host.into(), id.0.into()]);
+            .then(FREE_NAME, vec![host.into(), id.0.into()])
+            .then(NOTE_LAST_USE, vec![now.0.into(), id.0.into(), host.into()]);
         let answers = self.commit(change).await?;
         Ok(!answers[0].is_empty() || !answers[1].is_empty())
     }

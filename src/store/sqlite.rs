@@ -120,6 +120,16 @@ fn create_private(path: &Path) -> Result<(), Error> {
         .map_err(|e| Error::Unavailable(format!("{}: {e}", path.display()).into()))
 }
 
+/// Makes a file that only its owner reads; an error if there is one already.
+pub(super) fn create_new_private(path: &Path) -> std::io::Result<()> {
+    std::fs::OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
+}
+
 /// The one place where a connection is opened and set up.
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection, Error> {
     let setup = || {
@@ -214,14 +224,9 @@ fn commit_together<'a>(
         .prepare_cached("begin immediate")?
         .raw_execute()?;
     let run = || {
-        let mut results = Vec::new();
-        for change in changes {
-            let rows = change
-                .0
-                .iter()
-                .map(|statement| execute(connection, statement));
-            results.push(rows.collect::<rusqlite::Result<Vec<_>>>()?);
-        }
+        let results = changes
+            .map(|change| apply(connection, change))
+            .collect::<rusqlite::Result<Vec<_>>>()?;
         connection.prepare_cached("commit")?.raw_execute()?;
         Ok(results)
     };
@@ -231,6 +236,33 @@ fn commit_together<'a>(
         let _ = connection.execute_batch("rollback");
     }
     result
+}
+
+/// Runs the statements of one change, up to the one that undoes it, if there is one.
+fn apply(connection: &Connection, change: &Change) -> rusqlite::Result<Vec<Rows>> {
+    let may_be_undone = change.may_be_undone();
+    if may_be_undone {
+        connection
+            .prepare_cached("savepoint change")?
+            .raw_execute()?;
+    }
+    let mut answers = Vec::with_capacity(change.0.len());
+    for statement in &change.0 {
+        let rows = execute(connection, statement)?;
+        if statement.must && rows.is_empty() {
+            if may_be_undone {
+                connection
+                    .prepare_cached("rollback to change")?
+                    .raw_execute()?;
+            }
+            break;
+        }
+        answers.push(rows);
+    }
+    if may_be_undone {
+        connection.prepare_cached("release change")?.raw_execute()?;
+    }
+    Ok(answers)
 }
 
 fn execute(connection: &Connection, statement: &Statement) -> rusqlite::Result<Rows> {

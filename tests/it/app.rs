@@ -265,9 +265,8 @@ async fn a_server_that_repeats_itself_gets_the_same_invite() {
     let make = async |name: Option<&str>| {
         let mut new = NewInvite::account();
         new.localpart = name.map(|name| name.parse().expect("a name"));
-        desk.app
-            .create_invite(desk.host(), new, By::Server(token.clone()))
-            .await
+        new.token = Some(token.clone());
+        desk.app.create_invite(desk.host(), new, By::Server).await
     };
     let first = make(None).await.expect("made");
     assert_eq!(
@@ -297,7 +296,7 @@ async fn a_contact_token_is_claimed_once_and_lapses_when_nobody_confirms() {
     claim("nora").await.expect("claimed");
     assert!(claim("nora").await.is_err());
     desk.app.clock.advance(61);
-    desk.app.sweep().await.expect("swept");
+    desk.app.release_lapsed_claims().await.expect("swept");
     let (_, _, id) = claim("nora").await.expect("free again");
     desk.app.confirm(desk.host(), id).await.expect("confirmed");
     let found = desk

@@ -4,6 +4,7 @@
 //! To add an operation: a line in [`Bridge::answer_question`], a function in `operations.rs`, a
 //! row in `docs/bridge.md`.
 
+mod ask;
 mod health;
 mod operations;
 
@@ -24,6 +25,8 @@ use crate::app::App;
 use crate::error::Error;
 use crate::secret::Secret;
 use operations::Question;
+
+pub use ask::{ask, last_question};
 
 /// Largest question, in bytes.
 const MAX_BODY: usize = 64 * 1024;
@@ -103,6 +106,7 @@ impl Bridge {
         tracing::trace!(operation, "an XMPP server asks");
         let app = &self.0.app;
         let question = Question::new(app, &fields)?;
+        app.metrics.note_question(question.host(), app.clock.now());
         match operation {
             "check_name" => question.check_name().await,
             "claim_contact" => question.claim_contact().await,
@@ -115,6 +119,7 @@ impl Bridge {
             "release" => question.release().await,
             "reserve" => question.reserve().await,
             "revoke" => question.revoke().await,
+            "revoke_all" => question.revoke_all().await,
             _ => Err(Error::NotFound),
         }
     }

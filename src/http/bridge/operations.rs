@@ -37,6 +37,11 @@ impl<'a> Question<'a> {
         })
     }
 
+    /// The XMPP host that it is about.
+    pub(super) fn host(&self) -> &'a str {
+        self.host.domain.as_str()
+    }
+
     pub(super) async fn health(&self) -> Answer {
         self.app.store.check().await?;
         Ok(json!({}))
@@ -47,10 +52,9 @@ impl<'a> Question<'a> {
             .text("token")?
             .parse()
             .map_err(|e: crate::token::NotAToken| Error::invalid("token", e.to_string()))?;
-        let created = self
-            .app
-            .create_invite(self.host, self.new_invite()?, By::Server(token))
-            .await?;
+        let mut new = self.new_invite()?;
+        new.token = Some(token);
+        let created = self.app.create_invite(self.host, new, By::Server).await?;
         Ok(self.invite(&created.invite, &created.token))
     }
 
@@ -96,6 +100,7 @@ impl<'a> Question<'a> {
                 .maybe_int("ttl")?
                 .map_or(Lifetime::Default, Lifetime::Seconds),
             landing_url: self.maybe_text("landing_page")?.map(str::to_owned),
+            token: None,
             details: details_from(details)?,
         })
     }
@@ -181,21 +186,28 @@ impl<'a> Question<'a> {
         };
         let which = ListInvites {
             registering: true,
-            after,
             state: Some(State::Open),
+            after,
             limit: PAGE,
+            ..ListInvites::default()
         };
-        let found = self.app.list_invites(self.host, which).await?;
+        let page = self.app.list_invites(self.host, &which).await?;
         let mut answer = json!({
-            "invites": found
+            "invites": page.invites
                 .iter()
                 .filter_map(|invite| Some(self.invite(invite, &self.app.token_of(invite)?)))
                 .collect::<Vec<_>>(),
         });
-        if let Some(last) = found.last().filter(|_| found.len() == PAGE) {
-            answer["next"] = json!(last.id.to_string());
+        if let Some(next) = page.next {
+            answer["next"] = json!(next.to_string());
         }
         Ok(answer)
+    }
+
+    pub(super) async fn revoke_all(&self) -> Answer {
+        let user = name_from("username", self.text("username")?)?;
+        let revoked = self.app.revoke_invites_of(self.host, &user).await?;
+        Ok(json!({ "revoked": revoked }))
     }
 
     pub(super) async fn revoke(&self) -> Answer {

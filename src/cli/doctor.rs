@@ -1,0 +1,132 @@
+//! `invited doctor`: tries everything that has to work together, and says what does not.
+
+use std::time::Duration;
+
+use super::{Failure, Outcome, open, print};
+use crate::clock::{Clock, span_text};
+use crate::config::Config;
+use crate::http::bridge;
+use crate::xmpp;
+
+/// The module asks every few seconds, so a longer silence means that it is not there.
+const SILENCE: i64 = 60;
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn good(text: &str) -> Outcome {
+    print(&format!("ok       {text}"))
+}
+
+/// What was found amiss, printed as it is found.
+#[derive(Default)]
+struct Findings {
+    bad: usize,
+}
+
+impl Findings {
+    fn bad(&mut self, text: &str, advice: &str) -> Outcome {
+        self.bad += 1;
+        print(&format!("PROBLEM  {text}\n         {advice}"))
+    }
+}
+
+pub(super) async fn run(config: Config) -> Outcome {
+    let mut findings = Findings::default();
+    good(&format!("{} can be read", config.path.display()))?;
+    match crate::http::check_files(&config) {
+        Ok(()) => good("templates and lists of apps can be read")?,
+        Err(why) => findings.bad(&why, "mend or remove that file")?,
+    }
+    let app = match open(config) {
+        Ok(app) => app,
+        Err(Failure::Failed(why) | Failure::Usage(why)) => {
+            findings.bad(&why, "nothing works without the database and its key")?;
+            return verdict(&findings);
+        }
+        Err(silent) => return Err(silent),
+    };
+    good(&format!(
+        "{} can be read and written",
+        app.config.database_file().display()
+    ))?;
+
+    let listen = app.config.bridge.listen;
+    let ready = ask(listen, "/readyz").await;
+    match &ready {
+        Ok((200, _)) => good(&format!("the daemon answers on {listen}"))?,
+        Ok((_, body)) => findings.bad(
+            &format!("the daemon on {listen} is not ready: {}", body.trim()),
+            "its log says more",
+        )?,
+        Err(why) => findings.bad(
+            &format!("no daemon answers on {listen} (bridge.listen): {why}"),
+            "start it: invited serve",
+        )?,
+    }
+    let metrics = match ready {
+        Ok(_) => ask(listen, "/metrics").await.map(|(_, body)| body).ok(),
+        Err(_) => None,
+    };
+    let now = Clock::System.now();
+    for (host, server) in app.config.hosts.iter().zip(app.servers()) {
+        let domain = &host.domain;
+        match xmpp::probe(server).await {
+            Ok(features) if features.invite_token => good(&format!(
+                "{domain}: the XMPP server at {} takes invite tokens",
+                features.peer
+            ))?,
+            Ok(features) => findings.bad(
+                &format!(
+                    "{domain}: the XMPP server at {} offers no registration by token (XEP-0445)",
+                    features.peer
+                ),
+                "Prosody: have \"invites\", \"invites_register\" and \"register_ibr\" in modules_enabled, \
+                 and allow_registration = true",
+            )?,
+            Err(error) => findings.bad(
+                &format!("{domain}: {}", chain(&error)),
+                &format!("look at [hosts.\"{domain}\".xmpp]: address, tls, ca_file"),
+            )?,
+        }
+        let Some(metrics) = &metrics else { continue };
+        match bridge::last_question(metrics, domain.as_str()).map(|at| now.0 - at) {
+            Some(ago) if ago <= SILENCE => {
+                good(&format!("{domain}: Prosody's module asked {ago} s ago"))?;
+            }
+            Some(ago) => findings.bad(
+                &format!("{domain}: Prosody's module has not asked for {}", span_text(ago)),
+                "is Prosody running? its log says more",
+            )?,
+            None => findings.bad(
+                &format!("{domain}: Prosody's module has not asked since the daemon started"),
+                "look at plugin_paths, invited_url and invited_secret_file in prosody.cfg.lua, and at Prosody's log",
+            )?,
+        }
+    }
+    verdict(&findings)
+}
+
+async fn ask(listen: std::net::SocketAddr, path: &str) -> Result<(u16, String), String> {
+    tokio::time::timeout(PATIENCE, bridge::ask(listen, path))
+        .await
+        .map_err(|_| "no answer in time".to_owned())?
+        .map_err(|e| e.to_string())
+}
+
+fn verdict(findings: &Findings) -> Outcome {
+    match findings.bad {
+        0 => print("Everything works."),
+        1 => Err(Failure::Failed("there is a problem".into())),
+        many => Err(Failure::Failed(format!("there are {many} problems"))),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,208 @@
+//! Statements that change invites after they were made: revoke, restore, prolong, limit.
+
+use super::{Change, Error, Store};
+use crate::clock::Timestamp;
+use crate::invite::InviteId;
+use crate::jid::{Domain, Localpart};
+
+pub(super) const SQL: &[&str] = &[
+    REVOKE,
+    FREE_NAMES,
+    REVOKE_ALL,
+    FREE_ALL_NAMES,
+    RESTORE,
+    ALTER,
+    DROP_STALE_HOLDS,
+    HOLD_AGAIN,
+];
+
+const REVOKE: &str = "
+    update invites
+       set revoked_at = $1
+     where id = $2
+       and host = $3
+       and revoked_at is null
+    returning id";
+
+const FREE_NAMES: &str = "
+    delete from held_names
+     where invite_id = $1
+       and host = $2";
+
+/// What a local user made, and resets of that user's password.
+const REVOKE_ALL: &str = "
+    update invites
+       set revoked_at = $1
+     where host = $2
+       and revoked_at is null
+       and (creator = $3 or kind = 'reset' and localpart = $3)
+    returning id";
+
+const FREE_ALL_NAMES: &str = "
+    delete from held_names
+     where host = $1
+       and invite_id in (
+           select id
+             from invites
+            where host = $1
+              and creator = $2
+              and revoked_at is not null)";
+
+/// Not if somebody else holds its name meanwhile.
+const RESTORE: &str = "
+    update invites
+       set revoked_at = null
+     where id = $1
+       and host = $2
+       and revoked_at is not null
+       and (kind <> 'account' or not exists (
+           select 1
+             from held_names
+            where held_names.host = invites.host
+              and held_names.localpart = invites.localpart
+              and held_names.invite_id <> invites.id
+              and (held_names.expires_at is null or held_names.expires_at >= $3)))
+    returning id";
+
+/// Uses that are taken are not taken back, and nobody else's name is.
+const ALTER: &str = "
+    update invites
+       set expires_at = $1,
+           max_uses = $2,
+           details = $3,
+           used_up_at = case when cast($2 as bigint) is null or uses < $2 then null else used_up_at end
+     where id = $4
+       and host = $5
+       and (cast($2 as bigint) is null or uses <= $2)
+       and (kind <> 'account' or revoked_at is not null or not exists (
+           select 1
+             from held_names
+            where held_names.host = invites.host
+              and held_names.localpart = invites.localpart
+              and held_names.invite_id <> invites.id
+              and (held_names.expires_at is null or held_names.expires_at >= $6)))
+    returning id";
+
+/// The invite's own hold, whose end may have changed, and one that nobody needs any more.
+const DROP_STALE_HOLDS: &str = "
+    delete from held_names
+     where host = $1
+       and (invite_id = $2
+            or (expires_at < $3
+                and localpart = (
+                    select localpart
+                      from invites
+                     where id = $2
+                       and host = $1)))";
+
+const HOLD_AGAIN: &str = "
+    insert into held_names (host, localpart, invite_id, expires_at)
+    select host, localpart, id, expires_at
+      from invites
+     where id = $1
+       and host = $2
+       and kind = 'account'
+       and localpart is not null
+       and revoked_at is null
+       and (max_uses is null or uses < max_uses)
+       and not exists (
+           select 1
+             from held_names
+            where held_names.host = invites.host
+              and held_names.localpart = invites.localpart)";
+
+/// What an invite is to be from now on.
+#[derive(Debug)]
+pub struct AlteredInvite {
+    pub expires_at: Option<Timestamp>,
+    pub max_uses: Option<i64>,
+    /// The details as JSON.
+    pub details: String,
+}
+
+impl Store {
+    /// Takes an invite back and frees the name that it held; `false` if it was revoked before.
+    pub async fn revoke_invite(
+        &self,
+        host: &Domain,
+        id: InviteId,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let host = host.as_str();
+        let change = Change::new()
+            .then(REVOKE, vec![now.0.into(), id.0.into(), host.into()])
+            .then(FREE_NAMES, vec![id.0.into(), host.into()]);
+        let answers = self.commit(change).await?;
+        Ok(!answers[0].is_empty())
+    }
+
+    /// Takes back all invites that a local user made, and resets of that user's password; answers
+    /// how many.
+    pub async fn revoke_invites_of(
+        &self,
+        host: &Domain,
+        creator: &Localpart,
+        now: Timestamp,
+    ) -> Result<usize, Error> {
+        let host = host.as_str();
+        let change = Change::new()
+            .then(
+                REVOKE_ALL,
+                vec![now.0.into(), host.into(), creator.as_str().into()],
+            )
+            .then(FREE_ALL_NAMES, vec![host.into(), creator.as_str().into()]);
+        let answers = self.commit(change).await?;
+        Ok(answers[0].len())
+    }
+
+    /// Makes a revoked invite good again; `false` if it is not revoked, or its name is held by
+    /// another invite.
+    pub async fn restore_invite(
+        &self,
+        host: &Domain,
+        id: InviteId,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let change = Change::new().must(
+            RESTORE,
+            vec![id.0.into(), host.as_str().into(), now.0.into()],
+        );
+        let answers = self.commit(hold_again(change, host, id, now)).await?;
+        Ok(!answers.is_empty())
+    }
+
+    /// Changes an invite; `false` if more uses are taken than the new limit, or its name is held
+    /// by another invite.
+    pub async fn alter_invite(
+        &self,
+        host: &Domain,
+        id: InviteId,
+        altered: AlteredInvite,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let change = Change::new().must(
+            ALTER,
+            vec![
+                altered.expires_at.map(|t| t.0).into(),
+                altered.max_uses.into(),
+                altered.details.into(),
+                id.0.into(),
+                host.as_str().into(),
+                now.0.into(),
+            ],
+        );
+        let answers = self.commit(hold_again(change, host, id, now)).await?;
+        Ok(!answers.is_empty())
+    }
+}
+
+/// Adds the statements that hold the name of an invite that is good again, or good for longer.
+fn hold_again(change: Change, host: &Domain, id: InviteId, now: Timestamp) -> Change {
+    let host = host.as_str();
+    change
+        .then(
+            DROP_STALE_HOLDS,
+            vec![host.into(), id.0.into(), now.0.into()],
+        )
+        .then(HOLD_AGAIN, vec![id.0.into(), host.into()])
+}
