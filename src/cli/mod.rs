@@ -337,3 +337,13 @@ fn print_json(value: &serde_json::Value) -> Outcome {
 fn span(text: &str) -> Result<i64, String> {
     text.parse::<config::file::Period>().map(|period| period.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_contradict_each_other_nowhere() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -3,6 +3,7 @@
 mod app;
 mod cli;
 mod config;
+mod history;
 mod store;
 mod support;
 mod tidy;
