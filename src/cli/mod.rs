@@ -22,11 +22,11 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::app::App;
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Database};
 use crate::error::Error;
 use crate::jid::BareJid;
-use crate::secret;
-use crate::store::Store;
+use crate::secret::{self, Secret};
+use crate::store::{PostgresAddress, Store};
 use crate::token::Sealer;
 
 /// The invite desk of an XMPP server.
@@ -159,23 +159,35 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::Config(ConfigCommand::Check) => check(&config()?),
         Command::Config(ConfigCommand::Example) => print(config::EXAMPLE.trim_end()),
         Command::Doctor => block_on(doctor::run(config()?)),
-        Command::Invite(command) => block_on(invite::run(command, open(config()?)?)),
-        Command::Key(command) => block_on(key::run(command, open(config()?)?)),
+        Command::Invite(command) => {
+            let config = config()?;
+            block_on(async { invite::run(command, open(config).await?).await })
+        }
+        Command::Key(command) => {
+            let config = config()?;
+            block_on(async { key::run(command, open(config).await?).await })
+        }
         Command::Man { dir } => {
             std::fs::create_dir_all(&dir)?;
             Ok(clap_mangen::generate_to(Arguments::command(), &dir)?)
         }
         Command::ModInvitesApi { words } => alias::mod_invites_api(&words, config),
         Command::Serve => serve::run(config()?),
-        Command::User(command) => block_on(user::run(command, open(config()?)?)),
+        Command::User(command) => {
+            let config = config()?;
+            block_on(async { user::run(command, open(config).await?).await })
+        }
     }
 }
 
 /// Everything but the listeners: the same database as a running daemon's, at the same time.
-fn open(config: Config) -> Result<App, Failure> {
+async fn open(config: Config) -> Result<App, Failure> {
     prepare_data_path(&config)?;
-    let store = Store::open_sqlite(&config.database_file())
-        .map_err(|e| Failure::Failed(Error::from(e).chain()))?;
+    let store = match &config.database {
+        Database::Postgres { .. } => Store::open_postgres(postgres_address(&config)?).await,
+        Database::Sqlite(file) => Store::open_sqlite(file),
+    };
+    let store = store.map_err(|e| Failure::Failed(Error::from(e).chain()))?;
     let key = key_file(&config)?;
     Ok(App::new(
         store,
@@ -183,6 +195,21 @@ fn open(config: Config) -> Result<App, Failure> {
         Arc::new(config),
         Sealer::new(&key),
     ))
+}
+
+/// The address of the configured PostgreSQL database.
+fn postgres_address(config: &Config) -> Result<PostgresAddress, Failure> {
+    let Database::Postgres {
+        url,
+        password,
+        ca_file,
+    } = &config.database
+    else {
+        return Err(Failure::Usage("the database is not PostgreSQL".into()));
+    };
+    let password = password.as_ref().map(Secret::expose);
+    PostgresAddress::new(url.expose(), password, ca_file.as_deref())
+        .map_err(|why| Failure::Usage(format!("{}: database: {why}", config.path.display())))
 }
 
 fn prepare_data_path(config: &Config) -> Result<(), Failure> {
@@ -268,6 +295,9 @@ fn check(config: &Config) -> Outcome {
                 ))
             })?;
         }
+    }
+    if let Database::Postgres { .. } = &config.database {
+        postgres_address(config)?;
     }
     let hosts: Vec<_> = config
         .hosts

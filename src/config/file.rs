@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::jid::Domain;
+use crate::secret::Secret;
 
 /// What may stand at the top of the file, beside [`Shared`] and `[hosts]`.
 #[derive(Debug, Deserialize)]
@@ -16,6 +17,12 @@ pub struct File {
     /// Folder of the database and the secrets; relative paths below count from here.
     #[serde(default = "defaults::data_path")]
     pub data_path: PathBuf,
+    /// `postgres://USER@HOST/NAME`; a SQLite file in `data_path` if absent. The password comes from
+    /// `INVITED_DATABASE_PASSWORD` or from the URL.
+    pub database: Option<DatabaseUrl>,
+    /// PEM file with the only authorities to trust about the database's certificate; the system's
+    /// by default.
+    pub database_ca_file: Option<PathBuf>,
     /// Ports for plain HTTP; an empty list switches it off.
     #[serde(default = "defaults::http_ports")]
     pub http_ports: Vec<u16>,
@@ -305,6 +312,23 @@ impl<'de> Deserialize<'de> for Url {
             None => Err(de::Error::custom(format!(
                 "{text:?} is not a web address; write for instance \"https://example.com/\""
             ))),
+        }
+    }
+}
+
+/// A `postgres:` URL; it may hold a password.
+#[derive(Debug, Clone)]
+pub struct DatabaseUrl(pub Secret);
+
+impl<'de> Deserialize<'de> for DatabaseUrl {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            Ok(Self(Secret::new(text)))
+        } else {
+            Err(de::Error::custom(
+                "it is not the address of a PostgreSQL database; write for instance \"postgres://invited@db.example/invited\"",
+            ))
         }
     }
 }

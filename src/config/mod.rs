@@ -16,6 +16,7 @@ use ipnet::IpNet;
 use crate::error::Error as CrateError;
 use crate::invite::{Kind, Lifetime};
 use crate::jid::Domain;
+use crate::secret::Secret;
 
 /// Where the file is if nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/invited/invited.toml";
@@ -40,6 +41,7 @@ pub struct Config {
     /// Where it was read from.
     pub path: PathBuf,
     pub data_path: PathBuf,
+    pub database: Database,
     pub http: Http,
     pub bridge: Bridge,
     pub templates_path: Option<PathBuf>,
@@ -47,6 +49,21 @@ pub struct Config {
     pub log_format: file::LogFormat,
     pub hosts: Vec<Host>,
     pub default_host: Option<Domain>,
+}
+
+/// Where everything is kept.
+#[derive(Debug)]
+pub enum Database {
+    /// The database at this address.
+    Postgres {
+        /// It may hold a password.
+        url: Secret,
+        /// From the environment.
+        password: Option<Secret>,
+        ca_file: Option<PathBuf>,
+    },
+    /// The file at this path.
+    Sqlite(PathBuf),
 }
 
 /// The public listeners.
@@ -142,6 +159,16 @@ impl Config {
                     .map(move |&port| SocketAddr::new(ip, port))
             })
             .collect();
+        let database = match file.database {
+            Some(file::DatabaseUrl(url)) => Database::Postgres {
+                url,
+                password: std::env::var("INVITED_DATABASE_PASSWORD")
+                    .ok()
+                    .map(Secret::new),
+                ca_file: file.database_ca_file.map(|p| folder.join(p)),
+            },
+            None => Database::Sqlite(data_path.join("invited.sqlite")),
+        };
         let mut hosts = Vec::new();
         for host in parsed.hosts {
             let options = host.options.or(&parsed.global);
@@ -190,13 +217,9 @@ impl Config {
             default_host: file.http_default_host,
             path: path.to_owned(),
             data_path,
+            database,
             hosts,
         })
-    }
-
-    /// The `SQLite` file.
-    pub fn database_file(&self) -> PathBuf {
-        self.data_path.join("invited.sqlite")
     }
 
     /// The file with the key that tokens are sealed under.

@@ -2,12 +2,30 @@
 //! transaction, never edited after release, forward only.
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
 
 use super::Error;
 use crate::secret;
 
 /// Number, name and text of each step.
-pub(super) const SQLITE: &[(i64, &str, &str)] = &[
+type Steps = &'static [(i64, &'static str, &'static str)];
+
+const POSTGRES: Steps = &[
+    (
+        1,
+        "start",
+        include_str!("../../migrations/postgres/0001_start.sql"),
+    ),
+    (
+        2,
+        "history",
+        include_str!("../../migrations/postgres/0002_history.sql"),
+    ),
+];
+
+const SQLITE: Steps = &[
     (
         1,
         "start",
@@ -22,10 +40,10 @@ pub(super) const SQLITE: &[(i64, &str, &str)] = &[
 
 const TABLE: &str = "
     create table if not exists schema_migrations (
-        version    integer not null primary key,
-        name       text    not null,
-        checksum   text    not null,
-        applied_at integer not null
+        version    bigint not null primary key,
+        name       text   not null,
+        checksum   text   not null,
+        applied_at bigint not null
     )";
 
 /// Applies the steps that are missing; refuses a database of a newer version, or one whose steps
@@ -43,17 +61,7 @@ pub(super) fn sqlite(connection: &mut Connection, now: i64) -> Result<(), Error>
             row.get(0)
         })
         .map_err(unavailable)?;
-    let known = SQLITE.len().try_into().unwrap_or(i64::MAX);
-    if newest.is_some_and(|newest| newest > known) {
-        return Err(Error::Unavailable(
-            format!(
-                "the database has schema {}, which a newer invited made; this one knows up to {known}. \
-                 Install that version again, or restore a backup",
-                newest.unwrap_or_default()
-            )
-            .into(),
-        ));
-    }
+    refuse_newer(newest)?;
     for &(version, name, sql) in SQLITE {
         let checksum = checksum(sql);
         let applied: Option<String> = transaction
@@ -64,28 +72,94 @@ pub(super) fn sqlite(connection: &mut Connection, now: i64) -> Result<(), Error>
             )
             .optional()
             .map_err(unavailable)?;
-        match applied {
-            Some(applied) if applied == checksum => {}
-            Some(_) => {
-                return Err(Error::Unavailable(
-                    format!(
-                        "step {version} ({name}) of the database is not the one of this version"
-                    )
-                    .into(),
-                ));
-            }
-            None => {
-                transaction.execute_batch(sql).map_err(unavailable)?;
-                transaction
-                    .execute(
-                        "insert into schema_migrations (version, name, checksum, applied_at) values ($1, $2, $3, $4)",
-                        rusqlite::params![version, name, checksum, now],
-                    )
-                    .map_err(unavailable)?;
-            }
+        if let Some(applied) = applied {
+            same_step(version, name, &applied, &checksum)?;
+            continue;
         }
+        transaction.execute_batch(sql).map_err(unavailable)?;
+        transaction
+            .execute(
+                "insert into schema_migrations (version, name, checksum, applied_at) values ($1, $2, $3, $4)",
+                rusqlite::params![version, name, checksum, now],
+            )
+            .map_err(unavailable)?;
     }
     transaction.commit().map_err(unavailable)
+}
+
+/// The same for `PostgreSQL`. Each step is a transaction that begins with its record, so that of
+/// several nodes one takes the step and the others wait for it.
+pub(super) async fn postgres(client: &mut Client, now: i64) -> Result<(), Error> {
+    let unavailable = |e: tokio_postgres::Error| Error::Unavailable(Box::new(e));
+    if let Err(error) = client.batch_execute(TABLE).await
+        // Two nodes that make the table at the same moment: it is there now.
+        && error.code() != Some(&SqlState::UNIQUE_VIOLATION)
+    {
+        return Err(unavailable(error));
+    }
+    loop {
+        let rows = client
+            .query_typed(
+                "select version, checksum from schema_migrations order by version",
+                &[],
+            )
+            .await
+            .map_err(unavailable)?;
+        let applied: Vec<(i64, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        refuse_newer(applied.last().map(|(version, _)| *version))?;
+        let mut missing = None;
+        for &(version, name, sql) in POSTGRES {
+            let checksum = checksum(sql);
+            match applied.iter().find(|(applied, _)| *applied == version) {
+                Some((_, applied)) => same_step(version, name, applied, &checksum)?,
+                None => missing = missing.or(Some((version, name, sql, checksum))),
+            }
+        }
+        let Some((version, name, sql, checksum)) = missing else {
+            return Ok(());
+        };
+        let step = client.transaction().await.map_err(unavailable)?;
+        let recorded = step
+            .execute_typed(
+                "insert into schema_migrations (version, name, checksum, applied_at) values ($1, $2, $3, $4)",
+                &[
+                    (&version, Type::INT8),
+                    (&name, Type::TEXT),
+                    (&checksum, Type::TEXT),
+                    (&now, Type::INT8),
+                ],
+            )
+            .await;
+        match recorded {
+            Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => continue,
+            other => other.map_err(unavailable)?,
+        };
+        step.batch_execute(sql).await.map_err(unavailable)?;
+        step.commit().await.map_err(unavailable)?;
+    }
+}
+
+fn refuse_newer(newest: Option<i64>) -> Result<(), Error> {
+    let known = SQLITE.len().try_into().unwrap_or(i64::MAX);
+    match newest {
+        Some(newest) if newest > known => Err(Error::Unavailable(
+            format!(
+                "the database has schema {newest}, which a newer invited made; this one knows up to {known}. \
+                 Install that version again, or restore a backup"
+            )
+            .into(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn same_step(version: i64, name: &str, applied: &str, checksum: &str) -> Result<(), Error> {
+    if applied == checksum {
+        return Ok(());
+    }
+    Err(Error::Unavailable(
+        format!("step {version} ({name}) of the database is not the one of this version").into(),
+    ))
 }
 
 fn checksum(sql: &str) -> String {
