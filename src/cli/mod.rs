@@ -9,6 +9,7 @@ mod doctor;
 mod invite;
 mod key;
 mod logging;
+mod migrate_store;
 mod progress;
 mod serve;
 mod user;
@@ -73,6 +74,16 @@ enum Command {
     Man {
         /// The folder.
         dir: PathBuf,
+    },
+    /// Move everything to another database: from SQLite to PostgreSQL, or back.
+    MigrateStore {
+        /// `sqlite:PATH` or `postgres://USER@HOST/NAME`; takes no writes meanwhile.
+        from: String,
+        /// The same; must be empty. The password comes from `INVITED_DATABASE_PASSWORD`.
+        to: String,
+        /// PEM file with the only authorities to trust about the database's certificate.
+        #[arg(long, value_name = "FILE")]
+        ca_file: Option<PathBuf>,
     },
     /// API keys as `prosodyctl mod_invites_api` has them: create, list, delete.
     #[command(name = "mod_invites_api", disable_help_flag = true)]
@@ -170,6 +181,9 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::Man { dir } => {
             std::fs::create_dir_all(&dir)?;
             Ok(clap_mangen::generate_to(Arguments::command(), &dir)?)
+        }
+        Command::MigrateStore { from, to, ca_file } => {
+            block_on(migrate_store::run(&from, &to, ca_file.as_deref()))
         }
         Command::ModInvitesApi { words } => alias::mod_invites_api(&words, config),
         Command::Serve => serve::run(config()?),

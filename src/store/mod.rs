@@ -11,6 +11,7 @@
 mod api_keys;
 mod backup;
 mod change;
+mod copy;
 mod history;
 mod invite_changes;
 mod invites;
@@ -29,6 +30,7 @@ use crate::error::{Cause, Error as CrateError};
 use change::{Change, Rows, Statement};
 
 pub use api_keys::NewKey;
+pub use copy::{Place, Progress, all_columns};
 pub use history::Sweep;
 pub use invite_changes::AlteredInvite;
 pub use invites::{CreatedBy, Creation, InvitePage, ListInvites};

@@ -75,7 +75,7 @@ impl Address {
     }
 
     /// A connection that can write, and the task that moves its bytes.
-    async fn connect(&self) -> Result<Client, Error> {
+    pub(super) async fn connect(&self) -> Result<Client, Error> {
         let connecting = self.config.connect(self.tls.clone());
         let (client, connection) = tokio::time::timeout(CONNECT, connecting)
             .await
@@ -435,12 +435,20 @@ fn classify(error: &tokio_postgres::Error) -> Error {
 }
 
 async fn execute(client: &Client, statement: &Statement) -> Result<Rows, tokio_postgres::Error> {
-    let params: Vec<(&(dyn ToSql + Sync), Type)> = statement
-        .params
+    rows(client, statement.sql, &statement.params).await
+}
+
+/// Runs one statement.
+pub(super) async fn rows(
+    client: &Client,
+    sql: &str,
+    params: &[Value],
+) -> Result<Rows, tokio_postgres::Error> {
+    let params: Vec<(&(dyn ToSql + Sync), Type)> = params
         .iter()
         .map(|value| (value as &(dyn ToSql + Sync), value.sql_type()))
         .collect();
-    let rows = client.query_typed(statement.sql, &params).await?;
+    let rows = client.query_typed(sql, &params).await?;
     rows.iter().map(row).collect()
 }
 

@@ -4,6 +4,7 @@ mod app;
 mod cli;
 mod config;
 mod history;
+mod moving;
 mod postgres;
 mod store;
 mod support;
