@@ -23,6 +23,11 @@ const POSTGRES: Steps = &[
         "history",
         include_str!("../../migrations/postgres/0002_history.sql"),
     ),
+    (
+        3,
+        "leases",
+        include_str!("../../migrations/postgres/0003_leases.sql"),
+    ),
 ];
 
 const SQLITE: Steps = &[
@@ -35,6 +40,11 @@ const SQLITE: Steps = &[
         2,
         "history",
         include_str!("../../migrations/sqlite/0002_history.sql"),
+    ),
+    (
+        3,
+        "leases",
+        include_str!("../../migrations/sqlite/0003_leases.sql"),
     ),
 ];
 

@@ -15,6 +15,7 @@ mod copy;
 mod history;
 mod invite_changes;
 mod invites;
+mod leases;
 mod migrate;
 mod postgres;
 mod registrations;
@@ -161,6 +162,7 @@ impl Store {
             history::SQL,
             invite_changes::SQL,
             invites::SQL,
+            leases::SQL,
             registrations::SQL,
             requests::SQL,
         ]

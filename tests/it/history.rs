@@ -1,6 +1,7 @@
 //! Invites that change after they were made, and what is remembered of them.
 
 use invited::app::{Alteration, Branch, By, Created};
+use invited::clock::Timestamp;
 use invited::error::Error;
 use invited::invite::{Lifetime, NewInvite, State};
 use invited::jid::Localpart;
@@ -333,5 +334,23 @@ on_both_engines! {
         assert!(matches!(create(chosen(None)).await, Err(Error::TokenTaken)));
         desk.register(&made, "ada").await;
         desk.register(&made, "bob").await;
+    }
+}
+
+on_both_engines! {
+    async fn one_node_at_a_time_has_a_lease_and_another_when_it_lapses(desk: Desk) {
+        let store = &desk.app.store;
+        let take = async |holder: u8, until: i64, now: i64| {
+            store
+                .take_lease("work", [holder; 16], Timestamp(until), Timestamp(now))
+                .await
+                .expect("an answer")
+        };
+        assert!(take(1, 160, 100).await);
+        assert!(!take(2, 170, 110).await);
+        assert!(take(1, 180, 120).await, "it is prolonged");
+        assert!(!take(2, 240, 180).await);
+        assert!(take(2, 241, 181).await);
+        assert!(!take(1, 242, 182).await);
     }
 }

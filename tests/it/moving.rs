@@ -21,7 +21,7 @@ fn every_column_of_every_table_is_moved() {
     let mut statement = connection
         .prepare(
             "select m.name || '.' || c.name from sqlite_master m, pragma_table_info(m.name) c
-              where m.type = 'table' and m.name <> 'schema_migrations'",
+              where m.type = 'table' and m.name not in ('leases', 'schema_migrations')",
         )
         .expect("it is good");
     let rows = statement.query_map([], |row| row.get(0)).expect("rows");
