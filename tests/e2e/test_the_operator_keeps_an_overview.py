@@ -72,7 +72,9 @@ def test_who_invited_whom_is_a_tree(site):
     assert [branch["username"] for branch in shown["invited"][0]["invited"]] == ["ada"]
 
     drawn = site.invited.output_of("user", "show", "ada@localhost")
-    assert re.search(r"ada was invited by theo, .*\n +theo was invited by nora, .*\n +nora was invited by", drawn), drawn
+    assert re.search(r"ada was invited by theo, .*\n +theo was invited by nora, .*\n +nora was invited by", drawn), (
+        drawn
+    )
     assert "└─ theo" in site.invited.output_of("user", "show", "nora@localhost")
 
 
