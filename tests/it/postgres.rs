@@ -70,6 +70,41 @@ async fn two_nodes_that_start_together_make_the_tables_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nodes_of_this_version_work_and_start_beside_one_of_the_next() {
+    let url = Server::get().new_database().await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let desk = Desk {
+        app: app(folder.path(), "", open_postgres(&url).await),
+        folder,
+    };
+    let before = desk.invite(|_| {}).await.token;
+    // What the next version does when its first node starts: it adds, and takes nothing away.
+    let next = "alter table invites add column colour text;
+                create table palettes (name text primary key);
+                insert into schema_migrations values (999, 'colours', 'x', 3, 0)";
+    client(&url)
+        .await
+        .batch_execute(next)
+        .await
+        .expect("expanded");
+    let after = desk
+        .invite(|new| new.localpart = Some("theo".parse().expect("a name")))
+        .await;
+    for (token, name) in [(&before, "ada"), (&after.token, "theo")] {
+        let reserved = desk
+            .app
+            .reserve(desk.host(), token.expose(), name, name)
+            .await;
+        let reserved = reserved.expect("a use");
+        desk.app
+            .confirm(desk.host(), reserved)
+            .await
+            .expect("confirmed");
+    }
+    open_postgres(&url).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn people_racing_on_two_nodes_get_no_more_than_the_invite_gives() {
     let url = Server::get().new_database().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -189,8 +224,8 @@ async fn what_is_wrong_with_a_database_is_named() {
     assert!(refusal(&url).await.contains("it is a read-only replica"));
 
     let writable = format!("alter database {name} set default_transaction_read_only = off");
-    let newer = "create table schema_migrations (version bigint primary key, name text, checksum text, applied_at bigint);
-                 insert into schema_migrations values (999, 'future', 'x', 0)";
+    let newer = "create table schema_migrations (version bigint primary key, name text, checksum text, oldest bigint, applied_at bigint);
+                 insert into schema_migrations values (999, 'future', 'x', 999, 0)";
     admin
         .batch_execute(&format!(
             "set transaction_read_only = off; {writable}; {newer}"
