@@ -146,8 +146,9 @@ impl App {
         Ok(())
     }
 
-    /// Makes the account (or sets the new password) for somebody who filled in the form, by the
-    /// road that an app takes: a stream to the XMPP server that presents the token.
+    /// Makes the account (or sets the new password) for somebody who filled in a form, ours or a
+    /// portal's, by the road that an app takes: a stream to the XMPP server that presents the
+    /// token.
     ///
     /// Faults of one field are [`Error::Invalid`] with that field, or one of the `Name…` errors.
     pub async fn register(
@@ -172,14 +173,14 @@ impl App {
         let server = &self.servers[self.position(host)];
         match xmpp::register(server, token.expose(), name.as_str(), password).await {
             Ok(()) => {
-                tracing::info!(host = %host.domain, invite = %invite.id, kind = invite.kind.as_str(), "registered on the page");
+                tracing::info!(host = %host.domain, invite = %invite.id, kind = invite.kind.as_str(), "registered");
                 Ok(BareJid {
                     localpart: name,
                     domain: host.domain.clone(),
                 })
             }
             Err(refusal) => {
-                tracing::info!(host = %host.domain, invite = %invite.id, reason = %chain(&refusal), "registration on the page failed");
+                tracing::info!(host = %host.domain, invite = %invite.id, reason = %chain(&refusal), "registration failed");
                 Err(self.explain(host, &token, refusal).await)
             }
         }

@@ -32,6 +32,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::app::App;
 use crate::config::{Config, Host};
 use crate::error::Error;
+use compat::{admin_api, register_api};
 use pages::apps;
 use pages::templates::Templates;
 
@@ -47,6 +48,24 @@ fn routes(site: &Site) -> Router {
             get(pages::setup),
         )
         .route(&paths.register, get(pages::form).post(pages::submit))
+        .route(
+            &format!("{}/invite/{{token}}", paths.invites_register_api),
+            any(register_api::invite),
+        )
+        .route(
+            &format!("{}/register", paths.invites_register_api),
+            any(register_api::register),
+        )
+        .route(
+            &format!("{}/invites", paths.admin_api),
+            get(admin_api::list),
+        )
+        .route(
+            &format!("{}/invites/{{id}}", paths.admin_api),
+            get(admin_api::show)
+                .post(admin_api::create)
+                .delete(admin_api::delete),
+        )
         .route(
             &format!("/assets/{}/{{*path}}", site.shared.assets_version),
             get(|Path(path): Path<String>| async move { assets::serve(&path) }),
