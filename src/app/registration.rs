@@ -174,6 +174,7 @@ impl App {
         match xmpp::register(server, token.expose(), name.as_str(), password).await {
             Ok(()) => {
                 tracing::info!(host = %host.domain, invite = %invite.id, kind = invite.kind.as_str(), "registered");
+                self.confirm_at_once(host, &invite, &name).await;
                 Ok(BareJid {
                     localpart: name,
                     domain: host.domain.clone(),
@@ -183,6 +184,20 @@ impl App {
                 tracing::info!(host = %host.domain, invite = %invite.id, reason = %chain(&refusal), "registration failed");
                 Err(self.explain(host, &token, refusal).await)
             }
+        }
+    }
+
+    /// The XMPP server said that the account is there, and confirms in its own time; whoever looks
+    /// at the invite after our answer must find it used already.
+    async fn confirm_at_once(&self, host: &Host, invite: &Invite, name: &Localpart) {
+        let confirmed = async {
+            match self.store.find_open(&host.domain, invite.id, name).await? {
+                Some(id) => self.confirm(host, id).await,
+                None => Ok(()),
+            }
+        };
+        if let Err(error) = confirmed.await {
+            tracing::warn!(host = %host.domain, invite = %invite.id, "left to the server to confirm: {}", error.chain());
         }
     }
 
