@@ -19,6 +19,8 @@ use crate::jid::Localpart;
 
 /// For the whole question; Prosody looks into its store only.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Longest token that Prosody is asked about, in bytes.
+const MAX_TOKEN: usize = 4096;
 /// Largest answer, in bytes.
 const MAX_ANSWER: usize = 16 * 1024;
 
@@ -43,7 +45,11 @@ pub(super) async fn bearer(
     host: &Host,
     token: &str,
 ) -> Result<Option<Bearer>, Error> {
-    let Some(url) = &host.prosody_url else {
+    let Some(url) = host
+        .prosody_url
+        .as_ref()
+        .filter(|_| token.len() <= MAX_TOKEN)
+    else {
         return Ok(None);
     };
     let answer = async {

@@ -66,14 +66,15 @@ impl Portal {
         self.send(json_request(Method::POST, &path, &body.to_string()))
             .await
     }
+}
 
-    #[track_caller]
-    fn made(&self, reply: &Reply) -> Value {
-        assert_eq!(reply.status, 200, "{reply:?}");
-        let invite = reply.json();
-        check_form(&invite);
-        invite
-    }
+/// An invite of good form.
+#[track_caller]
+fn made(reply: &Reply) -> Value {
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let invite = reply.json();
+    check_form(&invite);
+    invite
 }
 
 #[track_caller]
@@ -164,7 +165,7 @@ async fn a_deleted_key_is_dead_at_once() {
 async fn an_account_invite_needs_no_body() {
     let portal = Portal::open().await;
     let post = request(Method::POST, "/admin_api/invites/account");
-    let invite = portal.made(&portal.send(post).await);
+    let invite = made(&portal.send(post).await);
     let token = invite["id"].as_str().expect("an id");
     let key_id = portal.key.split('/').next().expect("an id");
     assert_eq!(
@@ -190,7 +191,7 @@ async fn an_account_invite_needs_no_body() {
 async fn the_fields_of_old_and_new_portals_are_kept() {
     let portal = Portal::open().await;
     let old = json!({"username": "Theo", "ttl": 3_600, "groups": ["family"]});
-    let invite = portal.made(&portal.post("account", &old).await);
+    let invite = made(&portal.post("account", &old).await);
     assert_eq!(invite["jid"], "theo@chat.example");
     assert_eq!(invite["expires"], START + 3_600);
     assert_eq!(invite["groups"], json!(["family"]));
@@ -199,7 +200,7 @@ async fn the_fields_of_old_and_new_portals_are_kept() {
         "username": null, "ttl": null, "groups": [], "roles": ["prosody:restricted"], "note": "for the plumber",
         "additional_data": {"email": "p@mail.example", "source": "forged", "allow_reset": "admin", "roles": ["prosody:admin"]},
     });
-    let invite = portal.made(&portal.post("account", &new).await);
+    let invite = made(&portal.post("account", &new).await);
     assert_eq!(invite["roles"], json!(["prosody:restricted"]));
     assert_eq!(invite["note"], "for the plumber");
     assert_eq!(
@@ -209,20 +210,20 @@ async fn the_fields_of_old_and_new_portals_are_kept() {
     assert_ne!(invite["source"], "forged");
     assert_eq!(invite["reset"], false);
     let path = format!("/{}", invite["id"].as_str().expect("an id"));
-    assert_eq!(portal.made(&portal.get(&path).await), invite);
+    assert_eq!(made(&portal.get(&path).await), invite);
 }
 
 #[tokio::test]
 async fn a_group_invite_with_a_ttl_is_for_all_and_without_one_for_one() {
     let portal = Portal::open().await;
     let one = portal.post("group", &json!({"groups": ["family"]})).await;
-    let one = portal.made(&one);
+    let one = made(&one);
     assert_eq!(
         (&one["reusable"], &one["groups"]),
         (&json!(false), &json!(["family"]))
     );
     let all = json!({"groups": ["family", "work"], "ttl": 86_400, "note": "party"});
-    let all = portal.made(&portal.post("group", &all).await);
+    let all = made(&portal.post("group", &all).await);
     assert_eq!(
         (&all["reusable"], &all["note"]),
         (&json!(true), &json!("party"))
@@ -237,13 +238,13 @@ async fn a_group_invite_with_a_ttl_is_for_all_and_without_one_for_one() {
 async fn a_reset_is_for_one_account_and_one_day() {
     let portal = Portal::open().await;
     let reset = portal.post("reset", &json!({"username": "theo"})).await;
-    let reset = portal.made(&reset);
+    let reset = made(&reset);
     assert_eq!(reset["reset"], true);
     assert_eq!(reset["type"], "register");
     assert_eq!(reset["jid"], "theo@chat.example");
     assert_eq!(reset["expires"], START + 86_400);
     let short = json!({"username": "theo", "ttl": 600});
-    let short = portal.made(&portal.post("reset", &short).await);
+    let short = made(&portal.post("reset", &short).await);
     assert_eq!(short["expires"], START + 600);
     for wrong in [json!({}), json!({"username": null}), json!({"ttl": 60})] {
         assert_eq!(portal.post("reset", &wrong).await.refused(400), "username");
@@ -357,7 +358,7 @@ async fn the_body_is_json_and_says_so_exactly() {
 async fn a_name_that_is_set_aside_is_a_conflict() {
     let portal = Portal::open().await;
     let lena = json!({"username": "lena"});
-    portal.made(&portal.post("account", &lena).await);
+    made(&portal.post("account", &lena).await);
     portal.post("account", &lena).await.refused(409);
 }
 
@@ -368,7 +369,7 @@ async fn the_list_has_what_gives_an_account_now_oldest_first() {
     let mut expected = Vec::new();
     for kind in ["account", "reset", "group"] {
         let asked = json!({"username": "theo", "groups": ["family"]});
-        let made = portal.made(&portal.post(kind, &asked).await);
+        let made = made(&portal.post(kind, &asked).await);
         expected.push(made);
         portal.site.app.clock.advance(1);
     }
@@ -429,7 +430,7 @@ async fn a_list_of_more_than_one_page_is_whole() {
 #[tokio::test]
 async fn deleting_ends_the_invite_twice_is_fine_and_what_never_was_is_404() {
     let portal = Portal::open().await;
-    let invite = portal.made(&portal.post("account", &json!({"username": "lena"})).await);
+    let invite = made(&portal.post("account", &json!({"username": "lena"})).await);
     let id = invite["id"].as_str().expect("an id");
     let elsewhere = portal.site.invite_at("other.example", |_| {}).await.token;
     for unknown in ["AAAAAAAAAAAAAAAAAAAAAAAA", "x", "%00", elsewhere.expose()] {
@@ -474,7 +475,7 @@ async fn deleting_an_invite_with_a_contact_ends_the_contact_too() {
 #[tokio::test]
 async fn an_expired_invite_is_not_shown() {
     let portal = Portal::open().await;
-    let invite = portal.made(&portal.post("account", &json!({"ttl": 10})).await);
+    let invite = made(&portal.post("account", &json!({"ttl": 10})).await);
     let path = format!("/{}", invite["id"].as_str().expect("an id"));
     assert_eq!(portal.get(&path).await.status, 200);
     portal.site.app.clock.advance(11);

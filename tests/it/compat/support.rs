@@ -169,7 +169,7 @@ pub(super) fn json_request(method: Method, path: &str, body: &str) -> Request<Bo
     request
 }
 
-/// The names of an object's members whose values are of the type.
+/// The word for a value's type.
 pub(super) fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
