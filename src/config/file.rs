@@ -87,7 +87,8 @@ pub struct Shared {
     pub http_host: Option<String>,
     /// Scheme, host, port and path of links, when a proxy stands in front.
     pub http_external_url: Option<Url>,
-    /// Where each page or API is mounted: `invites_api`, `invites_page`, `register`.
+    /// Where each page or API is mounted: `invites_api`, `invites_page`, `register`,
+    /// `invites_register_api`, `admin_api`.
     pub http_paths: Option<Paths>,
     /// Whether `GET /invites_api` makes invites; `POST` always does.
     pub invites_api_get: Option<bool>,
@@ -106,6 +107,9 @@ pub struct Shared {
     pub site_apps_hide: Option<Vec<String>>,
     /// Address of a web chat where new users can sign in at once.
     pub webchat_url: Option<Url>,
+    /// Where Prosody's `mod_invites_invited_tokens` says whether Prosody's own tokens are good on
+    /// `/admin_api`; without it only API keys count there.
+    pub prosody_url: Option<Url>,
 }
 
 impl Shared {
@@ -127,6 +131,7 @@ impl Shared {
         "site_apps_show",
         "site_apps_hide",
         "webchat_url",
+        "prosody_url",
     ];
 
     /// These options, and those of `global` where these say nothing.
@@ -150,6 +155,7 @@ impl Shared {
             site_apps_show: self.site_apps_show.or(global.site_apps_show),
             site_apps_hide: self.site_apps_hide.or(global.site_apps_hide),
             webchat_url: self.webchat_url.or(global.webchat_url),
+            prosody_url: self.prosody_url.or(global.prosody_url),
         }
     }
 }
@@ -202,6 +208,8 @@ pub struct Paths {
     pub invites_api: Option<MountPath>,
     pub invites_page: Option<MountPath>,
     pub register: Option<MountPath>,
+    pub invites_register_api: Option<MountPath>,
+    pub admin_api: Option<MountPath>,
 }
 
 impl Paths {
@@ -211,6 +219,8 @@ impl Paths {
             invites_api: self.invites_api.or(global.invites_api),
             invites_page: self.invites_page.or(global.invites_page),
             register: self.register.or(global.register),
+            invites_register_api: self.invites_register_api.or(global.invites_register_api),
+            admin_api: self.admin_api.or(global.admin_api),
         }
     }
 }

@@ -107,6 +107,8 @@ pub struct Host {
     pub site_apps_show: Option<Vec<String>>,
     pub site_apps_hide: Vec<String>,
     pub webchat_url: Option<String>,
+    /// An `http:` address.
+    pub prosody_url: Option<String>,
     pub xmpp: Xmpp,
 }
 
@@ -116,6 +118,8 @@ pub struct Paths {
     pub invites_api: String,
     pub invites_page: String,
     pub register: String,
+    pub invites_register_api: String,
+    pub admin_api: String,
 }
 
 /// How accounts of a host are made.
@@ -273,6 +277,16 @@ impl Host {
             })?),
             None => None,
         };
+        let prosody_url = options.prosody_url.map(|Url(url)| url);
+        if prosody_url
+            .as_ref()
+            .is_some_and(|url| !url.starts_with("http:"))
+        {
+            return Err(complaint(
+                "prosody_url",
+                "it begins with http://, since Prosody is asked on the same machine",
+            ));
+        }
         let paths = options.http_paths.unwrap_or_default();
         let mounted = |path: Option<file::MountPath>, default: &str| {
             path.map_or_else(
@@ -293,6 +307,8 @@ impl Host {
                 invites_api: mounted(paths.invites_api, "/invites_api"),
                 invites_page: mounted(paths.invites_page, "/invite"),
                 register: mounted(paths.register, "/register"),
+                invites_register_api: mounted(paths.invites_register_api, "/register_api"),
+                admin_api: mounted(paths.admin_api, "/admin_api"),
             },
             invites_api_get: options.invites_api_get.unwrap_or(true),
             registration_form: options.registration_form.unwrap_or(true),
@@ -302,6 +318,7 @@ impl Host {
             site_apps_show: options.site_apps_show,
             site_apps_hide: options.site_apps_hide.unwrap_or_default(),
             webchat_url: options.webchat_url.map(|Url(url)| url),
+            prosody_url,
             xmpp: Xmpp {
                 address,
                 tls: xmpp.tls,

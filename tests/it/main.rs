@@ -2,6 +2,7 @@
 
 mod app;
 mod cli;
+mod compat;
 mod config;
 mod history;
 mod moving;

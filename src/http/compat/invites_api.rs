@@ -41,7 +41,8 @@ pub async fn handle(
             .headers_mut()
             .insert(header::ALLOW, HeaderValue::from_static(allow));
     }
-    add_cors(&headers, response.headers_mut());
+    // POST needs no mention: browsers may always send it (Fetch §3.3.6).
+    add_cors(&headers, response.headers_mut(), "OPTIONS, GET");
     response
 }
 
@@ -113,17 +114,16 @@ fn refuse(site: &Site, headers: &HeaderMap, error: &Error) -> Response {
 }
 
 /// The headers of the documented example, in every answer.
-fn add_cors(asked: &HeaderMap, headers: &mut HeaderMap) {
+pub(super) fn add_cors(asked: &HeaderMap, headers: &mut HeaderMap, methods: &'static str) {
     let origin = asked.get(header::ORIGIN);
     if origin.is_some() {
         headers.insert(header::VARY, HeaderValue::from_static("Origin"));
     }
     let origin = origin.cloned().unwrap_or(HeaderValue::from_static("*"));
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    // POST needs no mention: browsers may always send it (Fetch §3.3.6).
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_METHODS,
-        HeaderValue::from_static("OPTIONS, GET"),
+        HeaderValue::from_static(methods),
     );
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_HEADERS,
