@@ -9,6 +9,7 @@ mod doctor;
 mod invite;
 mod key;
 mod logging;
+mod plugin;
 mod progress;
 mod serve;
 mod user;
@@ -81,6 +82,9 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
+    /// Install the module for Prosody where there is no LuaRocks.
+    #[command(subcommand)]
+    Plugin(plugin::Command),
     /// Run the daemon.
     Serve,
     /// Show who invited whom.
@@ -166,6 +170,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
             Ok(clap_mangen::generate_to(Arguments::command(), &dir)?)
         }
         Command::ModInvitesApi { words } => alias::mod_invites_api(&words, config),
+        Command::Plugin(command) => plugin::run(&command, config().ok().as_ref()),
         Command::Serve => serve::run(config()?),
         Command::User(command) => block_on(user::run(command, open(config()?)?)),
     }
