@@ -2,6 +2,7 @@
 -- whose functions they work.
 
 local jid = require "util.jid";
+local nodeprep = require "util.encodings".stringprep.nodeprep;
 local usermanager = require "core.usermanager";
 
 local modern = usermanager.set_user_role ~= nil; -- COMPAT: as in mod_invites.lua
@@ -127,9 +128,10 @@ local function offer_shell_commands()
 	end
 end
 
-local usage = [[
-usage: prosodyctl mod_invites generate HOST --reset USERNAME
-usage: prosodyctl mod_invites generate HOST [--admin] [--role ROLE] [--group GROUPID]...
+local usage = "usage: prosodyctl mod_invites generate example.com";
+local help = [[
+usage: prosodyctl mod_invites generate DOMAIN --reset USERNAME
+usage: prosodyctl mod_invites generate DOMAIN [--admin] [--role ROLE] [--group GROUPID]...
 
     --reset USERNAME  a password reset link, with no other option
     --admin           make the new user an admin, as --role prosody:admin
@@ -142,8 +144,9 @@ local function usage_error(message)
 end
 
 local function run(arg)
-	if arg[1] ~= "generate" or not arg[2] or arg[2] == "--help" then return usage_error(usage); end
 	local host = arg[2];
+	if arg[1] ~= "generate" or not host then return usage_error(usage); end
+	if host == "--help" or arg[3] == "--help" then return usage_error(help); end
 	if not prosody.hosts[host] then
 		print("Host "..host.." does not exist");
 		return 1;
@@ -154,19 +157,29 @@ local function run(arg)
 	while arg[at] do
 		local option, value = arg[at], arg[at + 1];
 		if option == "--admin" then
-			role, at = "prosody:admin", at + 1;
-		elseif option == "--reset" or option == "--role" or option == "--group" or option == "-g" then
-			if not value then return usage_error(option.." needs a value"); end
-			if option == "--reset" then reset = value;
-			elseif option == "--role" then role = value;
-			else table.insert(groups, value); end
-			at = at + 2;
+			role, at = "prosody:admin", at - 1;
+		elseif option == "--role" then
+			if not value then return usage_error("Please supply a role name"); end
+			role = value;
+		elseif option == "--group" or option == "-g" then
+			if not value then return usage_error("Please supply a group ID"); end
+			table.insert(groups, value);
+		elseif option == "--reset" then
+			reset = value and nodeprep(value);
+			if not reset or reset == "" then
+				return usage_error("Please supply a valid username to generate a reset link for");
+			end
+		elseif option == "--help" then
+			return usage_error(help);
 		else
-			return usage_error(option == "--help" and usage or "unexpected argument: "..option);
+			return usage_error("unexpected argument: "..option);
 		end
+		at = at + 2;
 	end
-	if reset and (role or groups[1]) then
-		return usage_error("--reset cannot be combined with other options");
+	if reset and role then
+		return usage_error("--role/--admin and --reset are mutually exclusive");
+	elseif reset and groups[1] then
+		return usage_error("--group and --reset are mutually exclusive");
 	end
 
 	require "core.storagemanager".initialize_host(host);
