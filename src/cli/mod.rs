@@ -75,6 +75,13 @@ enum Command {
         /// The folder.
         dir: PathBuf,
     },
+    /// Links as `prosodyctl mod_invites` prints them: generate.
+    #[command(name = "mod_invites", disable_help_flag = true)]
+    ModInvites {
+        /// generate HOST [--reset USERNAME | [--admin] [--role ROLE] [--group GROUP]...].
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// API keys as `prosodyctl mod_invites_api` has them: create, list, delete.
     #[command(name = "mod_invites_api", disable_help_flag = true)]
     ModInvitesApi {
@@ -169,6 +176,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
             std::fs::create_dir_all(&dir)?;
             Ok(clap_mangen::generate_to(Arguments::command(), &dir)?)
         }
+        Command::ModInvites { words } => alias::mod_invites(&words, config),
         Command::ModInvitesApi { words } => alias::mod_invites_api(&words, config),
         Command::Plugin(command) => plugin::run(&command, config().ok().as_ref()),
         Command::Serve => serve::run(config()?),

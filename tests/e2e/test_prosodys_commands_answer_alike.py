@@ -181,6 +181,29 @@ def test_the_answer_differs_where_prosodys_is_a_defect(stock, ours, words, their
     assert own[1] in without_tokens(uri_instead_of_page(ours, here.out + here.err)), reason
 
 
+@pytest.mark.parametrize("words", [words for words in ALIKE if words[0] == "mod_invites"], ids=" ".join)
+def test_invited_answers_as_prosodyctl_does(stock, ours, words):
+    theirs, own = answer(stock.control(*words)), answer(ours.invited.run(*words))
+    assert own.status == theirs.status
+    assert without_tokens(uri_instead_of_page(ours, own.out)) == theirs_as_ours(theirs.out)
+    assert own.err == theirs.err
+
+
+def theirs_as_ours(out):
+    return without_tokens(out).replace("prosodyctl", "invited")
+
+
+@pytest.mark.parametrize(
+    ("words", "own"),
+    [(words, own) for words, _, own, _ in DIFFERENT if words[0] == "mod_invites"],
+    ids=lambda value: str(value)[:60],
+)
+def test_invited_fails_where_prosodyctl_forgets_to(ours, words, own):
+    here = answer(ours.invited.run(*words))
+    assert here.status == own[0]
+    assert theirs_as_ours(own[1]) in here.out
+
+
 def test_keys_are_made_listed_and_deleted_alike(stock, ours):
     def life_of_a_key(control):
         made = answer(control("mod_invites_api", "create", "localhost", "My test key"))
