@@ -4,7 +4,7 @@ max_line_length = 130
 cache = false
 codes = true
 
-files["prosody/**/*.lua"] = {
+files["prosody/mod_*/*.lua"] = {
 	read_globals = { "prosody" },
 	globals = {
 		"module", "ask",
@@ -13,3 +13,5 @@ files["prosody/**/*.lua"] = {
 		"get_account_invite_info", "pending_account_invites", "shell", "use",
 	},
 }
+
+files["prosody/spec/*_spec.lua"] = { std = "+busted" }
