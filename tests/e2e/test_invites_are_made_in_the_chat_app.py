@@ -51,22 +51,14 @@ def test_the_form_without_a_name_gives_an_invite_for_any_name(site):
 def test_with_a_subscription_both_rosters_are_filled_and_the_inviter_is_told(site):
     async def invite_and_wait_for_the_push():
         async with chat.signed_in(site.prosody, "admin", PASSWORD) as client:
-            pushed = asyncio.get_running_loop().create_future()
-            client.add_event_handler("roster_update", lambda iq: settle(pushed, iq))
             asked = await client.command(ACCOUNT)
             submit = {"username": "befriended", "roster-subscription": "true"}
             made = await client.command(ACCOUNT, "complete", asked.session, submit)
             token = token_of(made, r"xmpp:befriended@localhost\?register;preauth=(\w+)")
             assert (await site.attempt(token, "befriended")).accepted
-            return await asyncio.wait_for(pushed, 10)
+            await asyncio.wait_for(client.pushed("befriended@localhost", "both"), 10)
 
-    def settle(pushed, iq):
-        items = iq["roster"]["items"]
-        for jid, item in items.items():
-            if jid == "befriended@localhost" and item["subscription"] == "both" and not pushed.done():
-                pushed.set_result(True)
-
-    assert run(invite_and_wait_for_the_push())
+    run(invite_and_wait_for_the_push())
     assert site.prosody.contacts("admin")["befriended@localhost"] == "both"
     assert site.prosody.contacts("befriended")["admin@localhost"] == "both"
 

@@ -28,10 +28,10 @@ class Step:
 
 
 class Chat(slixmpp.ClientXMPP):
-    """A client that accepts only an encrypted stream with a certificate of the given authority."""
+    """A client of `name` at localhost, or of a full address, that accepts only an encrypted stream with a certificate of the given authority."""
 
     def __init__(self, server, name, password):
-        super().__init__(f"{name}@localhost", password)
+        super().__init__(name if "@" in name else f"{name}@localhost", password)
         self._port = server.port
         self.ca_certs = server.certificates.authority
         self.enable_direct_tls = False
@@ -83,6 +83,13 @@ class Chat(slixmpp.ClientXMPP):
         iq.append(command)
         answer = await iq.send(timeout=10)
         return Step(answer.xml.find(f"{{{COMMANDS}}}command"))
+
+    async def pushed(self, contact, subscription):
+        """Returns once the server has said that `contact` has this subscription."""
+        while self.client_roster[contact]["subscription"] != subscription:
+            changed = asyncio.Event()
+            self.add_event_handler("roster_update", lambda _: changed.set(), disposable=True)
+            await changed.wait()
 
     async def ping(self):
         """Returns once the server has worked on everything that was sent before."""

@@ -52,6 +52,10 @@ log = {{ debug = {log} }}
 VirtualHost "localhost"
     ssl = {{ certificate = {certificate}, key = {key} }}
     http_host = "127.0.0.1"
+
+VirtualHost "other.localhost"
+    ssl = {{ certificate = {certificate}, key = {key} }}
+    modules_disabled = {{ "s2s", "invites", "invites_register", "invites_adhoc" }}
 """
 
 
@@ -103,8 +107,8 @@ class Prosody(Server):
         done.stdout = re.sub(r"\A(\s*\*{26}\n.*?\n\*{26}\n+)+", "", done.stdout, flags=re.DOTALL)
         return done
 
-    def add_account(self, name, password):
-        done = self.control("register", name, "localhost", password)
+    def add_account(self, name, password, host="localhost"):
+        done = self.control("register", name, host, password)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def accounts(self):
