@@ -64,9 +64,9 @@ def test_an_account_that_is_deleted_behind_prosodys_back_is_noticed_at_the_next_
 
 
 def test_a_store_that_cannot_be_read_makes_nobody_gone(site):
-    tokens, gone = invites_of(site, "broken-store"), invites_of(site, "really-gone")
+    tokens, gone = invites_of(site, "broken"), invites_of(site, "really-gone")
     site.prosody.control("deluser", "really-gone@localhost")
-    account = site.prosody.directory / "data" / "localhost" / "accounts" / "broken-store.dat"
+    account = site.prosody.directory / "data" / "localhost" / "accounts" / "broken.dat"
     whole = account.read_bytes()
     site.prosody.stop()
     account.write_bytes(b"return {")
