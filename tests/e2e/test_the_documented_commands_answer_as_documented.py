@@ -3,15 +3,18 @@
 import os
 import subprocess
 
+import pytest
+
 from harness.invited import BINARY
 from harness.prosody import REPOSITORY
 from harness.waiting import free_port
 
 
-def test_the_transcript_of_the_document_holds():
+@pytest.mark.parametrize("served_by", ["prosody"])
+def test_the_transcript_of_the_document_holds(served_by):
     ports = [word for name in ("https", "http", "xmpp", "bridge") for word in (f"--{name}-port", str(free_port()))]
     done = subprocess.run(
-        [REPOSITORY / "scripts" / "seed-transcript", *ports],
+        [REPOSITORY / "scripts" / "seed-transcript", "--served-by", served_by, *ports],
         env={**os.environ, "INVITED_BIN": str(BINARY)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
