@@ -12,6 +12,16 @@ local open, asking, process = module:shared("open"), module:shared("asking"), mo
 local settle_as, new_token;
 local stopped, users_due = false, 0;
 
+-- Whether the account exists; nil if Prosody cannot tell now. user_exists() alone would take a broken store, and a host whose
+-- authentication module did not load, for a missing account.
+local function account_exists(username)
+	local _, broken = module:open_store("accounts"):get(username);
+	local exists, why = usermanager.user_exists(username, module.host);
+	if exists then return true; end
+	if broken or why == "method not implemented" then return nil; end
+	return false;
+end
+
 -- What became of a reservation that nobody confirmed or released: "confirm", "release", or nil for "ask again later".
 local function judge(item)
 	local entry = open[item.reservation];
@@ -24,9 +34,9 @@ local function judge(item)
 	local refused = not entry and (item.age or math.huge) < now() - process.since - 2;
 	local verdict = "confirm"; -- a reset or contact of an earlier process may have happened
 	if item.kind == "account" then
-		local _, err = module:open_store("accounts"):get(item.username);
-		if err then return nil; end -- user_exists() would take a broken store for a missing account
-		verdict = usermanager.user_exists(item.username, module.host) and "confirm" or "release";
+		local exists = account_exists(item.username);
+		if exists == nil then return nil; end
+		verdict = exists and "confirm" or "release";
 	elseif refused or entry and item.kind == "contact" then
 		verdict = "release";
 	end
@@ -53,12 +63,11 @@ local function settle()
 	end
 end
 
--- Whether the account is no more, or not to be used any more. A broken store makes nobody gone.
+-- Whether the account is no more, or not to be used any more. Who cannot be looked at is not gone.
 local function is_gone(username)
-	local _, err = module:open_store("accounts"):get(username);
-	if err then return false; end -- user_exists() would take a broken store for a missing account
-	if not usermanager.user_exists(username, module.host) then return true; end
-	return usermanager.user_is_enabled ~= nil and usermanager.user_is_enabled(username, module.host) == false;
+	local exists = account_exists(username);
+	return exists == false
+		or exists and usermanager.user_is_enabled ~= nil and not usermanager.user_is_enabled(username, module.host);
 end
 
 -- The daemon may have been away when an account was deleted, and `prosodyctl deluser` tells a running Prosody nothing.

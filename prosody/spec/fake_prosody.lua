@@ -107,7 +107,10 @@ function fake_prosody.new(generation, options)
 	};
 	fakes["util.human.io"] = { parse_duration = modern and function (s) return s == "1h" and 3600 or nil; end or nil };
 	fakes["core.usermanager"] = {
-		user_exists = function (name) return fake.accounts[name] ~= nil; end;
+		user_exists = function (name)
+			if fake.no_authentication then return nil, "method not implemented"; end
+			return fake.accounts[name] ~= nil;
+		end;
 		user_is_enabled = modern and function (name) return fake.accounts[name] ~= "disabled"; end or nil;
 		set_user_role = modern and function () end or nil;
 	};

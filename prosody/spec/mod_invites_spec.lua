@@ -358,10 +358,10 @@ for _, generation in ipairs(fake_prosody.generations) do
 				assert.equal("b", fake:question("release").reservation);
 			end);
 
-			it("nothing that a broken store hides", function ()
+			for _, fault in ipairs({ "broken_store"; "no_authentication" }) do it("nothing that is hidden by "..fault, function ()
 				local fake = desk();
 				local friendly = fake.daemon;
-				fake.broken_store = true;
+				fake[fault] = true;
 				fake.daemon = function (operation, question)
 					if operation == "open" then
 						return 200, { reservations = { { reservation = "a"; username = "x"; kind = "account"; age = 60 } } };
@@ -372,7 +372,7 @@ for _, generation in ipairs(fake_prosody.generations) do
 				end;
 				tick(fake);
 				assert.same({ 0; 0; 0 }, { fake:count("confirm"); fake:count("release"); fake:count("revoke_all") });
-			end);
+			end); end
 
 			it("invites of the gone, page by page, at start and hourly", function ()
 				local fake = desk();
