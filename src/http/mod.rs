@@ -11,6 +11,7 @@ pub mod compat;
 pub mod error;
 pub mod listen;
 pub mod pages;
+pub mod rocks;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -36,6 +37,7 @@ use crate::error::Error;
 use compat::{admin_api, register_api};
 use pages::apps;
 use pages::templates::Templates;
+use rocks::Rocks;
 
 /// Every public address of one host.
 fn routes(site: &Site) -> Router {
@@ -187,6 +189,7 @@ pub struct Front(Arc<FrontParts>);
 struct FrontParts {
     routers: HashMap<String, Router>,
     default: Option<Router>,
+    rocks: Rocks,
     trusted_proxies: Vec<IpNet>,
     max_content_size: usize,
     body_timeout: Duration,
@@ -221,6 +224,7 @@ impl Front {
         Ok(Self(Arc::new(FrontParts {
             routers,
             default,
+            rocks: Rocks::pack()?,
             trusted_proxies: config.http.trusted_proxies.clone(),
             max_content_size: config.http.max_content_size,
             body_timeout: config.http.request_timeout,
@@ -229,6 +233,9 @@ impl Front {
 
     /// Answers a request whose body is complete.
     pub async fn dispatch(&self, mut request: Request, peer: IpAddr) -> Response {
+        if let Some(name) = request.uri().path().strip_prefix("/rocks/") {
+            return self.0.rocks.serve(request.method(), name);
+        }
         let Some(name) = host_name(&request) else {
             return (StatusCode::BAD_REQUEST, "The request has no Host header.\n").into_response();
         };

@@ -1,6 +1,7 @@
 //! Tests of the parts together; folders mirror `src/`.
 
 mod app;
+mod bridge;
 mod cli;
 mod compat;
 mod config;

@@ -156,14 +156,17 @@ fn the_table_of_capabilities_names_tests_that_exist() {
     }
     let mut named = 0;
     for row in table.lines().filter(|line| line.starts_with("| ")).skip(2) {
-        let shown_by = row.trim_end_matches(" |").rsplit(" | ").next().expect("a cell");
+        let shown_by = row
+            .trim_end_matches(" |")
+            .rsplit(" | ")
+            .next()
+            .expect("a cell");
         for name in shown_by.split('`').skip(1).step_by(2) {
             named += 1;
             let is_there = if name.contains('/') {
                 root.join(name).exists()
             } else {
-                tests.contains(&format!("def {name}("))
-                    || tests.contains(&format!("fn {name}("))
+                tests.contains(&format!("def {name}(")) || tests.contains(&format!("fn {name}("))
             };
             assert!(is_there, "there is no test {name:?}");
         }

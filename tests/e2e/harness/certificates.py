@@ -1,4 +1,4 @@
-"""A certificate authority for one test directory, and a certificate for localhost made by it."""
+"""A certificate authority for one test directory, and a certificate for localhost and other.localhost made by it."""
 
 import subprocess
 
@@ -30,7 +30,7 @@ class Certificates:
         )
         self._openssl("req", *curve, "-subj", "/CN=localhost", "-keyout", self.key, "-out", request)
         extensions = directory / "extensions"
-        extensions.write_text("basicConstraints=critical,CA:FALSE\nsubjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        extensions.write_text("basicConstraints=critical,CA:FALSE\nsubjectAltName=DNS:localhost,DNS:other.localhost,IP:127.0.0.1\n")
         self._openssl(
             "x509",
             "-req",
