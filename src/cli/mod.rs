@@ -81,6 +81,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
+    /// Print the description of the HTTP API (OpenAPI).
+    Openapi,
     /// Run the daemon.
     Serve,
     /// Show who invited whom.
@@ -166,6 +168,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
             Ok(clap_mangen::generate_to(Arguments::command(), &dir)?)
         }
         Command::ModInvitesApi { words } => alias::mod_invites_api(&words, config),
+        Command::Openapi => print_json(&crate::http::api::document()),
         Command::Serve => serve::run(config()?),
         Command::User(command) => block_on(user::run(command, open(config()?)?)),
     }

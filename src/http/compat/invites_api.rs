@@ -4,21 +4,22 @@
 //! `HEAD`, by link previews and by `redirect=false`.
 
 use axum::body::Body;
-use axum::extract::{RawQuery, State};
+use axum::extract::{Extension, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 
 use crate::api_key::Scope;
 use crate::app::By;
 use crate::error::Error;
-use crate::http::Site;
 use crate::http::error::{log, problem, wants_page};
+use crate::http::{Peer, Site};
 use crate::invite::NewInvite;
 
 /// Answers every method.
 pub async fn handle(
     State(site): State<Site>,
     method: Method,
+    Extension(peer): Extension<Peer>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
@@ -27,8 +28,8 @@ pub async fn handle(
     let mut response = match method {
         Method::OPTIONS => Response::new(Body::empty()),
         Method::GET if is_prefetch(&headers) => refuse(&site, &headers, &Error::Prefetch),
-        Method::GET if get_makes_invites => create(&site, &headers, &query).await,
-        Method::POST => create(&site, &headers, &query).await,
+        Method::GET if get_makes_invites => create(&site, peer, &headers, &query).await,
+        Method::POST => create(&site, peer, &headers, &query).await,
         _ => refuse(&site, &headers, &Error::MethodNotAllowed),
     };
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
@@ -45,8 +46,8 @@ pub async fn handle(
     response
 }
 
-async fn create(site: &Site, headers: &HeaderMap, query: &Query) -> Response {
-    match try_create(site, headers, query).await {
+async fn create(site: &Site, peer: Peer, headers: &HeaderMap, query: &Query) -> Response {
+    match try_create(site, peer, headers, query).await {
         Ok(location) => {
             let status = if query.redirect {
                 StatusCode::SEE_OTHER
@@ -62,12 +63,20 @@ async fn create(site: &Site, headers: &HeaderMap, query: &Query) -> Response {
     }
 }
 
-async fn try_create(site: &Site, headers: &HeaderMap, query: &Query) -> Result<HeaderValue, Error> {
+async fn try_create(
+    site: &Site,
+    peer: Peer,
+    headers: &HeaderMap,
+    query: &Query,
+) -> Result<HeaderValue, Error> {
     let key = presented_key(headers, query).ok_or(Error::KeyRefused)?;
-    let key = site
-        .app
-        .accept_key(site.host(), &key, Scope::Create)
-        .await?;
+    let key = match site.app.accept_key(site.host(), &key, Scope::Create).await {
+        Err(Error::KeyRefused) => {
+            site.note_failure(peer)?;
+            return Err(Error::KeyRefused);
+        }
+        other => other?,
+    };
     let mut new = NewInvite::account();
     new.details.source = Some(format!("api/token/{}", key.id()));
     let created = site
