@@ -81,7 +81,7 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
-    /// Print the description of the HTTP API (OpenAPI).
+    /// Print the description of the HTTP API for programs.
     Openapi,
     /// Run the daemon.
     Serve,

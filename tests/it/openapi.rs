@@ -1,4 +1,4 @@
-//! The OpenAPI document and the router are one, and so are the manual and the errors.
+//! The `OpenAPI` document and the router are one, and so are the manual and the errors.
 
 use std::collections::BTreeSet;
 
@@ -44,9 +44,10 @@ fn faults(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<Stri
     }
     if let Some(some) = schema["oneOf"].as_array() {
         let fits = |part: &Value| faults(document, part, value, at).is_empty();
-        return match some.iter().any(fits) {
-            true => Vec::new(),
-            false => vec![format!("{at}: {value} fits nothing")],
+        return if some.iter().any(fits) {
+            Vec::new()
+        } else {
+            vec![format!("{at}: {value} fits nothing")]
         };
     }
     let kind = match value {
@@ -97,14 +98,17 @@ async fn the_document_is_served_without_a_key_and_is_what_the_command_prints() {
     let server = TestServer::start().await;
     let answer = server.send("GET", "/api/v1/openapi.json", &[], "").await;
     assert_eq!(answer.status, 200);
-    let mut served = answer.json;
+    let mut document = answer.json;
     assert_eq!(
-        served["servers"],
+        document["servers"],
         json!([{"url": "http://chat.example:5280"}])
     );
-    served.as_object_mut().expect("an object").remove("servers");
-    assert_eq!(served, invited::http::api::document());
-    assert_eq!(served["openapi"], "3.1.0");
+    document
+        .as_object_mut()
+        .expect("an object")
+        .remove("servers");
+    assert_eq!(document, invited::http::api::document());
+    assert_eq!(document["openapi"], "3.1.0");
 }
 
 #[tokio::test]

@@ -39,6 +39,10 @@ pub(super) struct CreateInvite {
     /// How many accounts or contacts it gives, 1 by default; null for no limit.
     #[serde(deserialize_with = "given")]
     #[schema(value_type = Option<i64>, minimum = 1, maximum = 1_000_000)]
+    #[expect(
+        clippy::option_option,
+        reason = "null is no limit, nothing is the default"
+    )]
     max_uses: Option<Option<i64>>,
     /// How long it is good: seconds, or a text such as `7d`.
     #[schema(schema_with = span_schema)]

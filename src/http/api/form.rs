@@ -49,10 +49,9 @@ pub(super) fn read<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, Error> {
     let mut json = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        unreadable(path, error.inner())
+        unreadable(&path, error.inner())
     })?;
-    json.end()
-        .map_err(|error| unreadable(String::new(), &error))?;
+    json.end().map_err(|error| unreadable("", &error))?;
     Ok(value)
 }
 
@@ -60,7 +59,7 @@ pub(super) fn read<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, Error> {
 pub(super) fn read_value<T: DeserializeOwned>(value: Value) -> Result<T, Error> {
     serde_path_to_error::deserialize(value.into_deserializer()).map_err(|error| {
         let path = error.path().to_string();
-        unreadable(path, error.inner())
+        unreadable(&path, error.inner())
     })
 }
 
@@ -70,16 +69,16 @@ pub(super) fn query<T: DeserializeOwned>(query: Option<&str>) -> Result<T, Error
     for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
         let name = name.into_owned();
         if fields.contains_key(&name) {
-            return Err(unreadable(name, &"it is given twice"));
+            return Err(unreadable(&name, &"it is given twice"));
         }
         fields.insert(name, Value::String(value.into_owned()));
     }
     read_value(Value::Object(fields))
 }
 
-fn unreadable(field: String, why: &dyn ToString) -> Error {
+fn unreadable(field: &str, why: &dyn ToString) -> Error {
     // The root has no name.
-    let field = match field.as_str() {
+    let field = match field {
         "" | "." | "?" => "body".to_owned(),
         _ => field.chars().take(100).collect(),
     };

@@ -38,24 +38,21 @@ pub(super) async fn create(
     let asked: CreateInvite = form::json(&headers, &body)?;
     let new = asked.into_new(&key)?;
     let repeat = repeat_key(&headers, "create_invite", form::text(&body)?)?;
-    let made = match repeat {
-        None => {
-            site.app
-                .create_invite(site.host(), new, By::Key(&key))
-                .await?
-        }
-        Some(_) => {
-            let list = site
-                .app
-                .create_invites(site.host(), vec![new], By::Key(&key), repeat)
-                .await;
-            match list {
-                // A list of one has no numbers.
-                Err(Error::Item { problem, .. }) => return Err((*problem).into()),
-                Err(other) => return Err(other.into()),
-                Ok((_, made)) => made.into_iter().next().ok_or(Error::InviteUnknown)?,
-            }
-        }
+    let made = if repeat.is_some() {
+        let list = site
+            .app
+            .create_invites(site.host(), vec![new], By::Key(&key), repeat)
+            .await;
+        let (_, made) = list.map_err(|error| match error {
+            // A list of one has no numbers.
+            Error::Item { problem, .. } => *problem,
+            other => other,
+        })?;
+        made.into_iter().next().ok_or(Error::InviteUnknown)?
+    } else {
+        site.app
+            .create_invite(site.host(), new, By::Key(&key))
+            .await?
     };
     let location = format!("{}{PREFIX}/invites/{}", site.root(), made.invite.id);
     created(&location, &view_created(&site, &made))
@@ -171,6 +168,10 @@ pub(super) struct AlterInvite {
     /// How many accounts or contacts it gives in all; null for no limit.
     #[serde(deserialize_with = "given")]
     #[schema(value_type = Option<i64>, minimum = 1, maximum = 1_000_000)]
+    #[expect(
+        clippy::option_option,
+        reason = "null is no limit, nothing is no change"
+    )]
     max_uses: Option<Option<i64>>,
     /// A remark that the invitee does not see; an empty one takes it away.
     #[schema(max_length = 1000)]
@@ -184,7 +185,7 @@ pub(super) struct AlterInvite {
     tag = "invites",
     operation_id = "alter_invite",
     params(("id" = String, Path, description = "The id or the token")),
-    request_body = AlterInvite,
+    request_body = Option<AlterInvite>,
     responses((status = 200, body = InviteView)),
 )]
 pub(super) async fn alter(

@@ -56,11 +56,11 @@ pub(super) async fn list(
         .list_past_registrations(&site.host().domain, after, asked.limit.0)
         .await?;
     let last = made.last().filter(|_| made.len() == asked.limit.0);
-    let list = PastRegistrationList {
+    let part = PastRegistrationList {
         next_cursor: last.map(cursor_after),
         registrations: made.iter().map(Into::into).collect(),
     };
-    answer(StatusCode::OK, &list)
+    answer(StatusCode::OK, &part)
 }
 
 /// The moment and the id.
