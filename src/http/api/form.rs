@@ -77,14 +77,16 @@ pub(super) fn query<T: DeserializeOwned>(query: Option<&str>) -> Result<T, Error
 }
 
 fn unreadable(field: &str, why: &dyn ToString) -> Error {
-    // The root has no name.
-    let field = match field {
-        "" | "." | "?" => "body".to_owned(),
-        _ => field.chars().take(100).collect(),
+    let why = why.to_string();
+    let (field, reason) = match field {
+        // The root has no name.
+        "" | "." | "?" => ("body", why.as_str()),
+        // A name says more than a line does.
+        _ => (field, why.split(" at line ").next().unwrap_or_default()),
     };
     Error::Unreadable {
-        field,
-        reason: why.to_string().chars().take(MAX_REASON).collect(),
+        field: field.chars().take(100).collect(),
+        reason: reason.chars().take(MAX_REASON).collect(),
     }
 }
 

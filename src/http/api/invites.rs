@@ -26,7 +26,7 @@ use crate::token::InviteToken;
     operation_id = "create_invite",
     params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
         description = "The same key with the same body answers the same invite")),
-    request_body = Option<CreateInvite>,
+    request_body = CreateInvite,
     responses((status = 201, body = InviteView, headers(("Location" = String, description = "Where the invite is in this API")))),
 )]
 pub(super) async fn create(
@@ -87,7 +87,7 @@ pub(super) struct WhichInvites {
     #[param(required = false, value_type = i32, minimum = 1, maximum = 500)]
     limit: Limit,
     /// The `next_cursor` of the part before.
-    #[param(required = false, value_type = String)]
+    #[param(required = false, value_type = String, pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")]
     cursor: Option<String>,
 }
 
@@ -185,7 +185,7 @@ pub(super) struct AlterInvite {
     tag = "invites",
     operation_id = "alter_invite",
     params(("id" = String, Path, description = "The id or the token")),
-    request_body = Option<AlterInvite>,
+    request_body = AlterInvite,
     responses((status = 200, body = InviteView)),
 )]
 pub(super) async fn alter(

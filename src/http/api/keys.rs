@@ -21,7 +21,7 @@ use crate::http::Site;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct CreateKey {
     /// A name that helps to remember what the key is for.
-    #[schema(max_length = 200)]
+    #[schema(max_length = 200, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
     name: Option<String>,
     /// What it may do; `create` by default.
     scopes: Option<Vec<Scope>>,
@@ -48,7 +48,7 @@ pub(super) struct CreatedKey {
     path = "/keys",
     tag = "keys",
     operation_id = "create_key",
-    request_body = Option<CreateKey>,
+    request_body = CreateKey,
     responses((status = 201, body = CreatedKey, headers(("Location" = String, description = "Where the key can be deleted")))),
 )]
 pub(super) async fn create(

@@ -54,6 +54,10 @@ fn complete(document: &mut Value) {
     let paths = document["paths"].as_object_mut().into_iter().flatten();
     for (_, path) in paths {
         for (_, operation) in path.as_object_mut().into_iter().flatten() {
+            // No body at all stands for an object without fields.
+            if let Some(body) = operation.get_mut("requestBody") {
+                body["required"] = json!(body["content"].get("text/csv").is_some());
+            }
             operation["responses"]["4XX"] = refusal("The request was refused");
             operation["responses"]["5XX"] = refusal("Something went wrong on our side");
         }

@@ -22,7 +22,7 @@ pub(super) struct WhichRegistrations {
     #[param(required = false, value_type = i32, minimum = 1, maximum = 500)]
     limit: Limit,
     /// The `next_cursor` of the part before.
-    #[param(required = false, value_type = String)]
+    #[param(required = false, value_type = String, pattern = "^[A-Za-z0-9_-]{32}$")]
     cursor: Option<String>,
 }
 
