@@ -12,8 +12,6 @@ pub type Cause = Box<dyn StdError + Send + Sync>;
 pub enum Error {
     #[error("Something went wrong on our side.")]
     Internal(#[source] Cause),
-    #[error("A token or key that is good here is needed.")]
-    BearerRefused,
     #[error("{field}: {reason}")]
     Invalid {
         /// The field's name on the wire.
@@ -43,6 +41,8 @@ pub enum Error {
         /// Seconds until it may make more.
         retry_after: i64,
     },
+    #[error("A valid API key is needed, as `Authorization: Bearer KEY`.")]
+    KeyNeeded,
     #[error("A valid API key is needed.")]
     KeyRefused,
     #[error("There is no such key.")]
@@ -55,8 +55,6 @@ pub enum Error {
     NameMismatch,
     #[error("This name is taken.")]
     NameTaken,
-    #[error("This token or key may not do that.")]
-    NotAdmin,
     #[error("This invite is not revoked.")]
     NotRevoked,
     #[error("There is nothing here.")]
@@ -71,18 +69,32 @@ pub enum Error {
     RegistrationRefused(String),
     #[error("Another request came with this Idempotency-Key.")]
     RequestKeyReused,
+    #[error("This key or token may not do that.")]
+    ScopeTooSmall,
     #[error("Too much is going on. Try again in a moment.")]
     StoreBusy,
     #[error("The database cannot be used now.")]
     StoreUnavailable(#[source] Cause),
     #[error("Another invite has this token.")]
     TokenTaken,
+    #[error("The request is too large.")]
+    TooLarge,
+    #[error("Too many attempts with unknown invites or keys. Wait a minute.")]
+    TooManyFailures {
+        /// Seconds until the next attempt is looked at.
+        retry_after: i64,
+    },
     #[error("{}", .0.as_deref().unwrap_or("The chat server asks to try again later."))]
     TryLater(Option<String>),
     #[error("The bridge secret is missing or wrong.")]
     Unauthorized,
+    /// A field that is unknown, or of the wrong type.
+    #[error("{field}: {reason}")]
+    Unreadable { field: String, reason: String },
     #[error("There is no host {asked:?}; there is: {known}")]
     UnknownHost { asked: String, known: String },
+    #[error("The body must be {0}, as Content-Type says.")]
+    UnsupportedMediaType(&'static str),
     #[error("We could not reach the chat server. Nothing was used up.")]
     XmppUnavailable(#[source] Cause),
 }
@@ -99,9 +111,8 @@ impl Error {
     /// The stable code, for programs.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::BearerRefused => "bearer_refused",
             Self::Internal(_) => "internal",
-            Self::Invalid { .. } => "invalid",
+            Self::Invalid { .. } | Self::Unreadable { .. } => "invalid",
             Self::InviteBusy => "invite_busy",
             Self::InviteExpired => "invite_expired",
             Self::InviteNotForThis => "invite_not_for_this",
@@ -110,13 +121,13 @@ impl Error {
             Self::InviteUsedUp => "invite_used_up",
             Self::Item { problem, .. } => problem.code(),
             Self::KeyLimit { .. } => "key_limit",
+            Self::KeyNeeded => "key_needed",
             Self::KeyRefused => "key_refused",
             Self::KeyUnknown => "key_unknown",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NameHeld => "name_held",
             Self::NameMismatch => "name_mismatch",
             Self::NameTaken => "name_taken",
-            Self::NotAdmin => "not_admin",
             Self::NotFound => "not_found",
             Self::NotRevoked => "not_revoked",
             Self::OutcomeUnknown => "outcome_unknown",
@@ -124,12 +135,16 @@ impl Error {
             Self::RegistrationRefused(_) => "registration_refused",
             Self::RegistrationUnknown(_) => "registration_unknown",
             Self::RequestKeyReused => "request_key_reused",
+            Self::ScopeTooSmall => "scope_too_small",
             Self::StoreBusy => "store_busy",
             Self::StoreUnavailable(_) => "store_unavailable",
             Self::TokenTaken => "token_taken",
+            Self::TooLarge => "too_large",
+            Self::TooManyFailures { .. } => "too_many_failures",
             Self::TryLater(_) => "try_later",
             Self::Unauthorized => "unauthorized",
             Self::UnknownHost { .. } => "unknown_host",
+            Self::UnsupportedMediaType(_) => "unsupported_media_type",
             Self::XmppUnavailable(_) => "xmpp_unavailable",
         }
     }
@@ -138,7 +153,10 @@ impl Error {
     pub fn status(&self) -> u16 {
         match self {
             Self::Internal(_) => 500,
-            Self::Invalid { .. } | Self::RegistrationRefused(_) | Self::RequestKeyReused => 422,
+            Self::Invalid { .. }
+            | Self::RegistrationRefused(_)
+            | Self::RequestKeyReused
+            | Self::Unreadable { .. } => 422,
             Self::InviteBusy
             | Self::NameHeld
             | Self::NameTaken
@@ -148,13 +166,14 @@ impl Error {
             Self::InviteNotForThis
             | Self::KeyRefused
             | Self::NameMismatch
-            | Self::NotAdmin
-            | Self::Prefetch => 403,
+            | Self::Prefetch
+            | Self::ScopeTooSmall => 403,
             Self::InviteUnknown | Self::KeyUnknown | Self::NotFound | Self::UnknownHost { .. } => {
                 404
             }
             Self::Item { problem, .. } => problem.status(),
-            Self::KeyLimit { .. } => 429,
+            Self::KeyLimit { .. } | Self::TooManyFailures { .. } => 429,
+            Self::KeyNeeded | Self::Unauthorized => 401,
             Self::MethodNotAllowed => 405,
             Self::OutcomeUnknown
             | Self::StoreBusy
@@ -162,7 +181,8 @@ impl Error {
             | Self::RegistrationUnknown(_)
             | Self::TryLater(_)
             | Self::XmppUnavailable(_) => 503,
-            Self::BearerRefused | Self::Unauthorized => 401,
+            Self::TooLarge => 413,
+            Self::UnsupportedMediaType(_) => 415,
         }
     }
 
@@ -170,7 +190,9 @@ impl Error {
     pub fn retry_after(&self) -> Option<i64> {
         match self {
             Self::Item { problem, .. } => problem.retry_after(),
-            Self::KeyLimit { retry_after } => Some(*retry_after),
+            Self::KeyLimit { retry_after } | Self::TooManyFailures { retry_after } => {
+                Some(*retry_after)
+            }
             Self::StoreBusy => Some(1),
             Self::OutcomeUnknown
             | Self::StoreUnavailable(_)

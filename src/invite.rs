@@ -37,7 +37,8 @@ impl FromStr for InviteId {
 }
 
 /// What an invite is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A new account, perhaps with a fixed name (XEP-0445).
     Account,
@@ -72,11 +73,13 @@ impl FromStr for Kind {
 }
 
 /// Whether an invite can still be used, and if not, why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum State {
     Expired,
     Open,
     Revoked,
+    #[serde(rename = "used")]
     UsedUp,
 }
 

@@ -10,6 +10,8 @@ use crate::registration::PastRegistration;
 
 /// Most accounts that a tree shows.
 pub const TREE_SIZE: usize = 10_000;
+/// How deep it shows them: whoever draws or reads it goes down step by step, too.
+const TREE_DEPTH: usize = 100;
 
 /// An account, and those that came of its invites.
 #[derive(Debug)]
@@ -42,20 +44,21 @@ impl App {
         Ok(line)
     }
 
-    /// The accounts that came of a user's invites, with those that came of theirs, and so on; at
-    /// most [`TREE_SIZE`].
+    /// The accounts that came of a user's invites, with those that came of theirs, and so on, a
+    /// hundred steps down; at most [`TREE_SIZE`].
     pub async fn invited_by(&self, host: &Host, user: &Localpart) -> Result<Vec<Branch>, Error> {
         let mut found: HashMap<Localpart, Vec<PastRegistration>> = HashMap::new();
-        let mut waiting = VecDeque::from([user.clone()]);
+        let mut waiting = VecDeque::from([(user.clone(), 0)]);
         let mut count = 0;
-        while let Some(name) = waiting.pop_front() {
-            if found.contains_key(&name) || count >= TREE_SIZE {
+        while let Some((name, depth)) = waiting.pop_front() {
+            if found.contains_key(&name) || count >= TREE_SIZE || depth == TREE_DEPTH {
                 continue;
             }
             let mut made = self.store.registrations_by(&host.domain, &name).await?;
             made.truncate(TREE_SIZE - count);
             count += made.len();
-            waiting.extend(made.iter().map(|account| account.localpart.clone()));
+            let below = made.iter().map(|account| account.localpart.clone());
+            waiting.extend(below.map(|name| (name, depth + 1)));
             found.insert(name, made);
         }
         Ok(branches(user, &mut found))

@@ -159,7 +159,12 @@ impl App {
                 ))
             }
             (Ok(Creation::Refused(at)), _) => {
-                let problem = self.why_not_created(host, &invites[at], by).await?;
+                let token = invites[at].token_hash;
+                let problem = if invites[..at].iter().any(|other| other.token_hash == token) {
+                    Error::TokenTaken
+                } else {
+                    self.why_not_created(host, &invites[at], by).await?
+                };
                 Err(item(at)(problem))
             }
             (Ok(Creation::Repeated) | Err(store::Error::Conflict), Some(request)) => {

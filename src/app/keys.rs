@@ -1,9 +1,11 @@
 //! Makes, accepts and takes back API keys.
 
 use super::App;
+use super::invites::check_lifetime;
 use crate::api_key::{ApiKey, PresentedKey, Scope};
 use crate::config::Host;
 use crate::error::Error;
+use crate::invite::{Kind, Lifetime};
 use crate::{secret, store};
 
 /// What a key is made from.
@@ -23,12 +25,18 @@ pub struct AcceptedKey {
     pub(super) id: String,
     pub(super) secret_hash: [u8; 32],
     pub(super) limited: bool,
+    scopes: Vec<Scope>,
 }
 
 impl AcceptedKey {
     /// Names the key, not a secret.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Whether the key may do what needs `scope`.
+    pub fn may(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
     }
 }
 
@@ -44,6 +52,9 @@ impl App {
                 "name",
                 "a name is one line of at most 200 bytes",
             ));
+        }
+        if let Some(seconds) = new.expires_in {
+            check_lifetime(Kind::Account, Lifetime::Seconds(seconds))?;
         }
         if new.max_per_day.is_some_and(|max| max < 1) {
             return Err(Error::invalid("max_per_day", "it must be at least 1"));
@@ -76,13 +87,24 @@ impl App {
         }
     }
 
-    /// Checks a key that somebody presents. Bad ones never reach the writer.
+    /// Checks a key that somebody presents for what needs `scope`. Bad ones never reach the
+    /// writer.
     pub async fn accept_key(
         &self,
         host: &Host,
         text: &str,
         scope: Scope,
     ) -> Result<AcceptedKey, Error> {
+        let key = self.recognise_key(host, text).await?;
+        if key.may(scope) {
+            return Ok(key);
+        }
+        self.metrics.keys_refused.inc();
+        Err(Error::KeyRefused)
+    }
+
+    /// Checks a key that somebody presents, whatever it may do.
+    pub async fn recognise_key(&self, host: &Host, text: &str) -> Result<AcceptedKey, Error> {
         let presented: PresentedKey = text.parse().map_err(|_| Error::KeyRefused)?;
         let found = self.store.find_key(&host.domain, &presented.id).await?;
         let hash = presented.secret_hash(&host.domain);
@@ -90,10 +112,11 @@ impl App {
         let stored = found.as_ref().map_or([0; 32], |(_, stored)| *stored);
         let equal = secret::equal(&hash, &stored);
         match found {
-            Some((key, _)) if equal && key.may(scope) && self.is_current(&key) => Ok(AcceptedKey {
+            Some((key, _)) if equal && self.is_current(&key) => Ok(AcceptedKey {
                 id: key.id,
                 secret_hash: hash,
                 limited: key.max_per_day.is_some(),
+                scopes: key.scopes,
             }),
             _ => {
                 self.metrics.keys_refused.inc();

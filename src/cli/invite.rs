@@ -8,6 +8,7 @@ use crate::app::{Alteration, App, By, FindBy};
 use crate::clock::Timestamp;
 use crate::config::Host;
 use crate::error::Error;
+use crate::http::api::{InviteView, RegistrationView};
 use crate::http::pages::qr;
 use crate::invite::{Invite, Kind, Lifetime, NewInvite, State};
 use crate::store::ListInvites;
@@ -349,15 +350,8 @@ async fn show(app: &App, host: &str, token: &str, as_json: bool, qr: bool) -> Ou
         .map_err(Error::from)?;
     if as_json {
         let mut shown = view(app, host, &invite, token.as_ref());
-        shown["registrations"] = registrations
-            .iter()
-            .map(|made| {
-                json!({
-                    "username": made.localpart.as_str(),
-                    "confirmed_at": made.confirmed_at.map(Timestamp::iso),
-                })
-            })
-            .collect();
+        let registrations: Vec<_> = registrations.iter().map(RegistrationView::from).collect();
+        shown["registrations"] = json!(registrations);
         return print_json(&shown);
     }
     let url = token
@@ -423,26 +417,7 @@ async fn show(app: &App, host: &str, token: &str, as_json: bool, qr: bool) -> Ou
 }
 
 fn view(app: &App, host: &Host, invite: &Invite, token: Option<&InviteToken>) -> Value {
-    json!({
-        "id": invite.id.to_string(),
-        "kind": invite.kind.as_str(),
-        "state": invite.state(app.clock.now()).as_str(),
-        "token": token.map(InviteToken::expose),
-        "url": token.map(|token| app.landing_url(host, invite, token)),
-        "uri": token.map(|token| app.uri(invite, token)),
-        "username": invite.fixed_name().map(ToString::to_string),
-        "inviter": invite.inviter().map(ToString::to_string),
-        "allow_registration": invite.allow_registration,
-        "uses": invite.uses,
-        "max_uses": invite.max_uses,
-        "created_at": invite.created_at.iso(),
-        "expires_at": invite.expires_at.map(Timestamp::iso),
-        "revoked_at": invite.revoked_at.map(Timestamp::iso),
-        "source": invite.details.source,
-        "note": invite.details.note,
-        "roles": invite.details.roles,
-        "groups": invite.details.groups,
-    })
+    json!(InviteView::new(app, host, invite, token))
 }
 
 fn draw(url: &str) -> Outcome {

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Outcome, print, print_json, print_table, span};
 use crate::api_key::Scope;
 use crate::app::{App, NewKey};
-use crate::clock::Timestamp;
+use crate::http::api::KeyView;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -103,19 +103,7 @@ async fn list(host: &str, as_json: bool, app: &App) -> Outcome {
         .await
         .map_err(crate::error::Error::from)?;
     if as_json {
-        let keys: Vec<_> = keys
-            .iter()
-            .map(|key| {
-                json!({
-                    "id": key.id,
-                    "name": key.name,
-                    "scopes": key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(),
-                    "created_at": key.created_at.iso(),
-                    "expires_at": key.expires_at.map(Timestamp::iso),
-                    "max_per_day": key.max_per_day,
-                })
-            })
-            .collect();
+        let keys: Vec<_> = keys.iter().map(KeyView::from).collect();
         return print_json(&json!(keys));
     }
     let rows: Vec<_> = keys

@@ -103,6 +103,8 @@ enum Command {
     /// Install the module for Prosody where there is no LuaRocks.
     #[command(subcommand)]
     Plugin(plugin::Command),
+    /// Print the description of the HTTP API for programs.
+    Openapi,
     /// Run the daemon.
     Serve,
     /// Show who invited whom.
@@ -199,6 +201,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::ModInvites { words } => alias::mod_invites(&words, config),
         Command::ModInvitesApi { words } => alias::mod_invites_api(&words, config),
         Command::Plugin(command) => plugin::run(&command, config().ok().as_ref()),
+        Command::Openapi => print_json(&crate::http::api::document()),
         Command::Serve => serve::run(config()?),
         Command::User(command) => {
             let config = config()?;

@@ -1,11 +1,12 @@
 //! `invited user …`: who invited whom.
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Outcome, account, print, print_json};
 use crate::app::{App, Branch};
 use crate::error::Error;
+use crate::http::api::UserView;
 use crate::invite::State;
 use crate::registration::PastRegistration;
 use crate::store::ListInvites;
@@ -43,6 +44,9 @@ pub(super) async fn run(command: Command, app: App) -> Outcome {
 
 async fn show(app: &App, user: &str, as_json: bool) -> Outcome {
     let (host, jid) = account(app, user)?;
+    if as_json {
+        return print_json(&json!(UserView::find(app, host, &jid.localpart).await?));
+    }
     let above = app.inviters_of(host, &jid.localpart).await?;
     let below = app.invited_by(host, &jid.localpart).await?;
     let registrations = app
@@ -63,15 +67,6 @@ async fn show(app: &App, user: &str, as_json: bool) -> Outcome {
         .await?
         .invites
         .len();
-    if as_json {
-        return print_json(&json!({
-            "user": jid.to_string(),
-            "registrations": registrations.iter().map(view).collect::<Vec<_>>(),
-            "invited_by": above.iter().map(view).collect::<Vec<_>>(),
-            "invited": below.iter().map(branch_view).collect::<Vec<_>>(),
-            "open_invites": open,
-        }));
-    }
     print(&jid.to_string())?;
     if above.is_empty() {
         print("  no record of how this account was made")?;
@@ -129,21 +124,4 @@ fn draw(branches: &[Branch], indent: &str) -> Outcome {
         draw(&branch.branches, &format!("{indent}{below}"))?;
     }
     Ok(())
-}
-
-fn view(made: &PastRegistration) -> Value {
-    json!({
-        "username": made.localpart.as_str(),
-        "kind": made.kind.as_str(),
-        "invite": made.invite_id.to_string(),
-        "confirmed_at": made.confirmed_at.iso(),
-        "source": made.source,
-        "inviter": made.creator.as_ref().map(ToString::to_string),
-    })
-}
-
-fn branch_view(branch: &Branch) -> Value {
-    let mut view = view(&branch.registration);
-    view["invited"] = branch.branches.iter().map(branch_view).collect();
-    view
 }

@@ -42,6 +42,10 @@ pub struct File {
     /// Connections that are served at the same time.
     #[serde(default = "defaults::max_connections")]
     pub max_connections: usize,
+    /// Unknown invites and refused keys that one address may show in a minute before it has to
+    /// wait; 0 for no limit.
+    #[serde(default = "defaults::failures_per_minute")]
+    pub failures_per_minute: u32,
     /// Seconds that a client has for sending the head of a request, and again for its body.
     #[serde(default = "defaults::request_timeout")]
     pub request_timeout: Period,
@@ -297,6 +301,10 @@ impl<'de> Deserialize<'de> for Period {
                 }
             }
 
+            fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<Period, E> {
+                self.visit_i64(i64::try_from(seconds).unwrap_or(i64::MAX))
+            }
+
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Period, E> {
                 text.parse().map_err(E::custom)
             }
@@ -422,6 +430,9 @@ mod defaults {
     }
     pub(super) fn max_connections() -> usize {
         4096
+    }
+    pub(super) fn failures_per_minute() -> u32 {
+        60
     }
     pub(super) fn request_timeout() -> Period {
         Period(10)

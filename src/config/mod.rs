@@ -73,6 +73,8 @@ pub struct Http {
     pub trusted_proxies: Vec<IpNet>,
     pub max_content_size: usize,
     pub max_connections: usize,
+    /// Failures of one client in a minute; no limit if 0.
+    pub failures_per_minute: u32,
     pub request_timeout: Duration,
 }
 
@@ -213,6 +215,7 @@ impl Config {
                     .collect(),
                 max_content_size: file.http_max_content_size,
                 max_connections: file.max_connections.max(1),
+                failures_per_minute: file.failures_per_minute,
                 request_timeout: Duration::from_secs(file.request_timeout.0.unsigned_abs()),
             },
             templates_path: file.templates_path.map(|p| folder.join(p)),

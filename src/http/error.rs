@@ -24,8 +24,19 @@ pub fn problem_json(error: &Error) -> serde_json::Value {
         "code": error.code(),
         "detail": error.to_string(),
     });
-    if let Error::Invalid { field, .. } = error {
-        problem["field"] = json!(field);
+    let mut error = error;
+    if let Error::Item {
+        index,
+        problem: inner,
+    } = error
+    {
+        problem["item"] = json!(index);
+        error = inner;
+    }
+    match error {
+        Error::Invalid { field, .. } => problem["field"] = json!(field),
+        Error::Unreadable { field, .. } => problem["field"] = json!(field),
+        _ => {}
     }
     problem
 }
@@ -48,6 +59,9 @@ pub fn respond(error: &Error, content_type: &'static str, body: String) -> Respo
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if error.status() == 401 {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     if let Some(seconds) = error.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }

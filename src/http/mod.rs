@@ -4,11 +4,13 @@
 //! To add an endpoint: a file in the room it belongs to, a line in [`routes`], a test under
 //! `tests/it/http`. Handlers check form, `app` checks meaning; errors are [`crate::error::Error`].
 
+pub mod api;
 mod assets;
 pub mod bridge;
 mod client_ip;
 pub mod compat;
 pub mod error;
+mod limit;
 pub mod listen;
 pub mod pages;
 pub mod rocks;
@@ -19,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{MatchedPath, Path, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware;
@@ -28,13 +30,17 @@ use axum::routing::{any, get};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use ipnet::IpNet;
+use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
 use crate::config::{Config, Host};
 use crate::error::Error;
+use crate::invite::Invite;
+use crate::token::InviteToken;
 use compat::{admin_api, register_api};
+use limit::Failures;
 use pages::apps;
 use pages::templates::Templates;
 use rocks::Rocks;
@@ -44,6 +50,7 @@ fn routes(site: &Site) -> Router {
     let paths = &site.host().paths;
     let mut router = Router::new()
         .route("/", get(pages::index))
+        .nest(api::PREFIX, api::router())
         .route(&paths.invites_api, any(compat::invites_api::handle))
         .route(&paths.invites_page, get(pages::landing))
         .route(
@@ -126,7 +133,12 @@ pub struct Site {
 struct Shared {
     templates: Templates,
     assets_version: String,
+    failures: Failures,
+    large_bodies: Semaphore,
 }
+
+/// Large bodies that are in memory at the same time.
+const LARGE_BODIES: usize = 2;
 
 impl Site {
     /// The host's configuration.
@@ -148,6 +160,34 @@ impl Site {
 
     fn templates(&self) -> &Templates {
         &self.shared.templates
+    }
+
+    /// Places for requests whose bodies are larger than others'.
+    fn large_bodies(&self) -> &Semaphore {
+        &self.shared.large_bodies
+    }
+
+    /// Counts a refused key or an unknown invite; an error if there were too many.
+    fn note_failure(&self, peer: Peer) -> Result<(), Error> {
+        self.shared.failures.note(peer.ip, self.app.clock.now())
+    }
+
+    /// The invite that a visitor names, if it can be used now.
+    ///
+    /// A token that somebody chose can be guessed; so whoever names too many that are unknown
+    /// sees none of those for a while. Invites with one use have random tokens: they are shown.
+    async fn look_up(&self, peer: Peer, token: &str) -> Result<(Invite, InviteToken), Error> {
+        match self.app.look_up(self.host(), token).await {
+            Ok((invite, token)) if invite.max_uses == Some(1) => Ok((invite, token)),
+            Err(Error::InviteUnknown) => {
+                self.note_failure(peer)?;
+                Err(Error::InviteUnknown)
+            }
+            other => {
+                self.shared.failures.check(peer.ip, self.app.clock.now())?;
+                other
+            }
+        }
     }
 
     /// The page for an error.
@@ -202,6 +242,8 @@ impl Front {
         let shared = Arc::new(Shared {
             templates: Templates::load(config.templates_path.as_deref())?,
             assets_version: assets::version(),
+            failures: Failures::new(config.http.failures_per_minute),
+            large_bodies: Semaphore::new(LARGE_BODIES),
         });
         let mut routers = HashMap::new();
         let mut default = None;
@@ -231,7 +273,7 @@ impl Front {
         })))
     }
 
-    /// Answers a request whose body is complete.
+    /// Answers a request whose body is complete; that to [`api::BULK`] may still be on its way.
     pub async fn dispatch(&self, mut request: Request, peer: IpAddr) -> Response {
         if let Some(name) = request.uri().path().strip_prefix("/rocks/") {
             return self.0.rocks.serve(request.method(), name);
@@ -263,6 +305,10 @@ impl Front {
 
 impl listen::Answer for Front {
     async fn answer(&self, request: hyper::Request<Incoming>, peer: IpAddr) -> Response {
+        // Read when the key is known to be good.
+        if request.uri().path() == api::BULK {
+            return self.dispatch(request.map(Body::new), peer).await;
+        }
         match with_whole_body(request, self.0.max_content_size, self.0.body_timeout).await {
             Ok(request) => self.dispatch(request, peer).await,
             Err(response) => response,
@@ -277,18 +323,26 @@ async fn with_whole_body(
     timeout: Duration,
 ) -> Result<Request, Response> {
     let (parts, body) = request.into_parts();
+    let body = whole_body(body, limit, timeout).await?;
+    Ok(Request::from_parts(parts, Body::from(body)))
+}
+
+/// Reads a body within a size and a time.
+async fn whole_body<B>(body: B, limit: usize, timeout: Duration) -> Result<Bytes, Response>
+where
+    B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>>,
+{
     let body = tokio::time::timeout(timeout, Limited::new(body, limit).collect())
         .await
         .map_err(|_| StatusCode::REQUEST_TIMEOUT.into_response())?
         .map_err(|error| {
             if error.is::<http_body_util::LengthLimitError>() {
-                StatusCode::PAYLOAD_TOO_LARGE.into_response()
+                error::problem(&Error::TooLarge)
             } else {
                 StatusCode::BAD_REQUEST.into_response()
             }
         })?;
-    let body: Bytes = body.to_bytes();
-    Ok(Request::from_parts(parts, Body::from(body)))
+    Ok(body.to_bytes())
 }
 
 /// The name in the `Host` header or the address, in lower case and without the port.

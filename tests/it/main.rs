@@ -1,5 +1,6 @@
 //! Tests of the parts together; folders mirror `src/`.
 
+mod api;
 mod app;
 mod bridge;
 mod cli;
@@ -7,6 +8,7 @@ mod compat;
 mod config;
 mod history;
 mod moving;
+mod openapi;
 mod postgres;
 mod store;
 mod support;

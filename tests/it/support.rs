@@ -5,12 +5,17 @@ pub(crate) mod postgres;
 use std::path::Path;
 use std::sync::Arc;
 
-use invited::app::{App, By, Created};
+use axum::body::Body;
+use axum::http::{HeaderMap, Request};
+use invited::api_key::Scope;
+use invited::app::{App, By, Created, NewKey};
 use invited::clock::Clock;
 use invited::config::{Config, Host};
+use invited::http::Front;
 use invited::invite::NewInvite;
-use invited::store::{PostgresAddress, Store};
+use invited::store::{ListInvites, PostgresAddress, Store};
 use invited::token::Sealer;
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// Where every manual clock begins: 2027-01-01T00:00:00Z.
@@ -117,4 +122,149 @@ pub(crate) fn app(folder: &Path, options: &str, store: Store) -> App {
         Arc::new(config),
         Sealer::new(&[7; 32]),
     )
+}
+
+/// The real router without a socket, and a key of each scope.
+pub(crate) struct TestServer {
+    pub(crate) desk: Desk,
+    front: Front,
+    pub(crate) admin: String,
+    pub(crate) creator: String,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    /// Null if it is not JSON.
+    pub(crate) json: Value,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The stable code of a refusal.
+    pub(crate) fn code(&self) -> &str {
+        self.json["code"].as_str().unwrap_or_default()
+    }
+
+    /// The field that was refused.
+    pub(crate) fn field(&self) -> &str {
+        self.json["field"].as_str().unwrap_or_default()
+    }
+}
+
+impl TestServer {
+    pub(crate) async fn start() -> Self {
+        let desk = Desk::open();
+        let mut keys = Vec::new();
+        for scope in [Scope::Admin, Scope::Create] {
+            let new = NewKey {
+                scopes: vec![scope],
+                ..NewKey::default()
+            };
+            let key = desk.app.create_key(desk.host(), new).await;
+            keys.push(key.expect("a key").full_text());
+        }
+        let front = Front::new(&desk.app).expect("built-in templates are good");
+        let [admin, creator] = keys.try_into().expect("two keys");
+        Self {
+            desk,
+            front,
+            admin,
+            creator,
+        }
+    }
+
+    /// Sends a request to `chat.example` from 192.0.2.1, unless `headers` say otherwise.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
+        self.send_from("192.0.2.1", method, path, headers, body)
+            .await
+    }
+
+    pub(crate) async fn send_from(
+        &self,
+        ip: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if !headers.iter().any(|(name, _)| *name == "Host") {
+            request = request.header("Host", "chat.example");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.into()).expect("a request");
+        let ip = ip.parse().expect("an address");
+        let (head, body) = self.front.dispatch(request, ip).await.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX)
+            .await
+            .expect("a whole body");
+        Answer {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            json: serde_json::from_slice(&body).unwrap_or_default(),
+        }
+    }
+
+    /// A request with the admin's key and a JSON body, unless that is null.
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: Value) -> Answer {
+        self.ask_with(&self.admin, method, path, body).await
+    }
+
+    pub(crate) async fn ask_with(
+        &self,
+        key: &str,
+        method: &str,
+        path: &str,
+        body: Value,
+    ) -> Answer {
+        let bearer = format!("Bearer {key}");
+        let headers = [
+            ("Authorization", bearer.as_str()),
+            ("Content-Type", "application/json"),
+        ];
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        self.send(method, path, &headers, body).await
+    }
+
+    /// An invite made by the API.
+    pub(crate) async fn create(&self, body: Value) -> Value {
+        let answer = self.ask("POST", "/api/v1/invites", body).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.json
+    }
+
+    /// How many invites there are.
+    pub(crate) async fn count(&self) -> usize {
+        let all = ListInvites {
+            limit: 100_000,
+            ..ListInvites::default()
+        };
+        let list = self.desk.app.list_invites(self.desk.host(), &all).await;
+        list.expect("a list").invites.len()
+    }
+
+    /// Gives an account out of an invite, as the XMPP server does.
+    pub(crate) async fn register(&self, token: &str, name: &str) {
+        let (app, host) = (&self.desk.app, self.desk.host());
+        let id = app.reserve(host, token, name, name).await.expect("a use");
+        app.confirm(host, id).await.expect("confirmed");
+    }
 }

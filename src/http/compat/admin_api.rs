@@ -212,7 +212,7 @@ enum Caller<'a> {
 impl<'a> Caller<'a> {
     /// A key of ours with the scope `admin`, or a token of Prosody's whose owner is an admin.
     async fn of(site: &'a Site, headers: &HeaderMap) -> Result<Self, Error> {
-        let token = bearer(headers).ok_or(Error::BearerRefused)?;
+        let token = bearer(headers).ok_or(Error::KeyNeeded)?;
         let host = site.host();
         match site.app.accept_key(host, token, Scope::Admin).await {
             Ok(key) => return Ok(Self::Key(key)),
@@ -220,14 +220,14 @@ impl<'a> Caller<'a> {
             Err(error) => return Err(error),
         }
         match site.app.accept_key(host, token, Scope::Create).await {
-            Ok(_) => return Err(Error::NotAdmin),
+            Ok(_) => return Err(Error::ScopeTooSmall),
             Err(Error::KeyRefused) => {}
             Err(error) => return Err(error),
         }
         match prosody::bearer(&site.app.config, host, token).await? {
             Some(bearer) if bearer.admin => Ok(Self::Admin(host, bearer)),
-            Some(_) => Err(Error::NotAdmin),
-            None => Err(Error::BearerRefused),
+            Some(_) => Err(Error::ScopeTooSmall),
+            None => Err(Error::KeyNeeded),
         }
     }
 

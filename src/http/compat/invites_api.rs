@@ -4,7 +4,7 @@
 //! `HEAD`, by link previews and by `redirect=false`.
 
 use axum::body::Body;
-use axum::extract::{RawQuery, State};
+use axum::extract::{Extension, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 
@@ -12,14 +12,15 @@ use crate::api_key::Scope;
 use crate::app::{App, By};
 use crate::config::Host;
 use crate::error::Error;
-use crate::http::Site;
 use crate::http::error::{log, problem, wants_page};
+use crate::http::{Peer, Site};
 use crate::invite::NewInvite;
 
 /// Answers every method.
 pub async fn handle(
     State(site): State<Site>,
     method: Method,
+    Extension(peer): Extension<Peer>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
@@ -29,6 +30,10 @@ pub async fn handle(
     } else {
         match create(&site.app, site.host(), &method, &query, &headers).await {
             Ok((status, location)) => respond(status, location),
+            Err(Error::KeyRefused) => {
+                let limited = site.note_failure(peer).err();
+                refuse(&site, &headers, &limited.unwrap_or(Error::KeyRefused))
+            }
             Err(error) => refuse(&site, &headers, &error),
         }
     };

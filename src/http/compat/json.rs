@@ -164,13 +164,13 @@ pub(super) fn refuse(error: &Error) -> Response {
 fn status(error: &Error) -> (StatusCode, &'static str, &'static str) {
     match error {
         Error::Invalid { .. } => (StatusCode::BAD_REQUEST, "modify", "bad-request"),
-        Error::BearerRefused | Error::KeyRefused => {
+        Error::KeyNeeded | Error::KeyRefused => {
             (StatusCode::UNAUTHORIZED, "auth", "not-authorized")
         }
         Error::InviteBusy
         | Error::InviteNotForThis
         | Error::NameMismatch
-        | Error::NotAdmin
+        | Error::ScopeTooSmall
         | Error::RegistrationRefused(_) => (StatusCode::FORBIDDEN, "auth", "forbidden"),
         Error::InviteExpired
         | Error::InviteRevoked

@@ -1,6 +1,6 @@
 //! The landing page of an invite (XEP-0401 §4, XEP-0379) and the set-up page of an app.
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Extension, Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use minijinja::context;
@@ -9,18 +9,19 @@ use minijinja::value::Serde;
 use super::apps::{AppView, Targets, platform};
 use super::{InviteView, add_page_headers, page, problem_page, qr};
 use crate::error::Error;
-use crate::http::Site;
 use crate::http::error::log;
+use crate::http::{Peer, Site};
 use crate::invite::Invite;
 use crate::token::InviteToken;
 
 /// `GET /invite?TOKEN`.
 pub async fn landing(
     State(site): State<Site>,
+    Extension(peer): Extension<Peer>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    let view = match View::find(&site, query.as_deref(), &headers).await {
+    let view = match View::find(&site, peer, query.as_deref(), &headers).await {
         Ok(view) => view,
         Err(error) => return problem_page(&site, &error),
     };
@@ -60,10 +61,11 @@ pub async fn landing(
 pub async fn setup(
     State(site): State<Site>,
     Path(app_id): Path<String>,
+    Extension(peer): Extension<Peer>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    let view = match View::find(&site, query.as_deref(), &headers).await {
+    let view = match View::find(&site, peer, query.as_deref(), &headers).await {
         Ok(view) => view,
         Err(error) => return problem_page(&site, &error),
     };
@@ -94,13 +96,14 @@ struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    async fn find(site: &'a Site, query: Option<&str>, headers: &HeaderMap) -> Result<Self, Error> {
+    async fn find(
+        site: &'a Site,
+        peer: Peer,
+        query: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Result<Self, Error> {
         let token = token_in_query(query.unwrap_or_default());
-        let (invite, token) = site
-            .app
-            .look_up(site.host(), token)
-            .await
-            .inspect_err(log)?;
+        let (invite, token) = site.look_up(peer, token).await.inspect_err(log)?;
         let agent = headers
             .get(header::USER_AGENT)
             .and_then(|agent| agent.to_str().ok())

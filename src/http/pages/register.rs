@@ -56,7 +56,7 @@ pub async fn form(
     axum::Extension(peer): axum::Extension<Peer>,
     headers: HeaderMap,
 ) -> Response {
-    let (invite, token) = match find(&site, &query.t).await {
+    let (invite, token) = match find(&site, peer, &query.t).await {
         Ok(found) => found,
         Err(error) => return problem_page(&site, &error),
     };
@@ -82,7 +82,7 @@ pub async fn submit(
     axum::Extension(peer): axum::Extension<Peer>,
     Form(sent): Form<Submission>,
 ) -> Response {
-    let (invite, token) = match find(&site, &sent.token).await {
+    let (invite, token) = match find(&site, peer, &sent.token).await {
         Ok(found) => found,
         Err(error) => return problem_page(&site, &error),
     };
@@ -185,15 +185,11 @@ fn sentence(reason: &str) -> String {
     format!("{first}{}{end}", letters.as_str())
 }
 
-async fn find(site: &Site, token: &str) -> Result<(Invite, InviteToken), Error> {
+async fn find(site: &Site, peer: Peer, token: &str) -> Result<(Invite, InviteToken), Error> {
     if !site.host().registration_form {
         return Err(Error::NotFound);
     }
-    let (invite, token) = site
-        .app
-        .look_up(site.host(), token)
-        .await
-        .inspect_err(log)?;
+    let (invite, token) = site.look_up(peer, token).await.inspect_err(log)?;
     if invite.allow_registration {
         Ok((invite, token))
     } else {

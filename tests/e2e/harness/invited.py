@@ -20,6 +20,7 @@ http_external_url = "{url}/"
 http_default_host = "localhost"
 request_timeout = "5s"
 max_connections = {max_connections}
+failures_per_minute = 0
 
 [bridge]
 listen = "127.0.0.1:{bridge_port}"
