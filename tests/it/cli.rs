@@ -239,3 +239,12 @@ fn an_invite_is_shown_listed_and_revoked() {
     let (_, shown, _) = shell.run(&["invite", "show", "example.com", token]);
     assert!(shown.contains("state    revoked"), "{shown}");
 }
+
+#[test]
+fn the_description_of_the_api_needs_no_configuration() {
+    let output = invited().arg("openapi").output().expect("it runs");
+    let (code, text, errors) = told(output);
+    assert_eq!((code, errors.as_str()), (0, ""));
+    let document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(document["openapi"], "3.1.0");
+}
