@@ -42,6 +42,8 @@ def test_no_request_breaks_the_contract(invited, tmp_path):
             "--checks=all",
             "--max-examples=40",
             "--generation-database=none",
+            # COMPAT: CPython 3.11 counts the depth of syntax trees for all threads together, and fails by that.
+            "--workers=1",
             "--continue-on-failure",
             "--no-color",
         ],
