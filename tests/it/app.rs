@@ -338,3 +338,36 @@ on_both_engines! {
         );
     }
 }
+
+#[tokio::test]
+async fn a_line_of_inviters_is_drawn_a_hundred_steps_down() {
+    let desk = Desk::open();
+    let name = |n: usize| format!("user{n}");
+    for n in 0..120 {
+        let inviter = name(n);
+        let created = desk
+            .invite(|new| {
+                new.kind = Kind::Contact;
+                new.localpart = Some(inviter.parse().expect("a name"));
+            })
+            .await;
+        let id = desk
+            .app
+            .reserve(desk.host(), created.token.expose(), &name(n + 1), "a")
+            .await
+            .expect("a use");
+        desk.app.confirm(desk.host(), id).await.expect("confirmed");
+    }
+    let first = name(0).parse().expect("a name");
+    let mut below = desk
+        .app
+        .invited_by(desk.host(), &first)
+        .await
+        .expect("a tree");
+    let mut depth = 0;
+    while let Some(branch) = below.pop() {
+        depth += 1;
+        below = branch.branches;
+    }
+    assert_eq!(depth, 100);
+}

@@ -363,3 +363,12 @@ fn doctor_names_what_is_not_there() {
     assert!(told.contains("PROBLEM  example.com: "), "{told}");
     assert_eq!(errors, "invited: there are 2 problems\n");
 }
+
+#[test]
+fn the_description_of_the_api_needs_no_configuration() {
+    let output = invited().arg("openapi").output().expect("it runs");
+    let (code, text, errors) = told(output);
+    assert_eq!((code, errors.as_str()), (0, ""));
+    let document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(document["openapi"], "3.1.0");
+}

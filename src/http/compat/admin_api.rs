@@ -4,6 +4,7 @@
 //! Kept: addresses, statuses, fields. Not kept: 401 without `WWW-Authenticate`, unchecked fields,
 //! an answer of success for the deletion of what never was, links that stay good for contacts.
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -16,7 +17,7 @@ use crate::api_key::Scope;
 use crate::app::{AcceptedKey, By};
 use crate::config::Host;
 use crate::error::Error;
-use crate::http::Site;
+use crate::http::{Peer, Site};
 use crate::invite::{Invite, Kind, Lifetime, NewInvite, State as InviteState};
 use crate::store::ListInvites;
 use crate::token::InviteToken;
@@ -25,42 +26,49 @@ use crate::token::InviteToken;
 const PAGE: usize = 1_000;
 
 /// `GET /admin_api/invites`.
-pub async fn list(State(site): State<Site>, headers: HeaderMap) -> Response {
-    finish(&site, try_list(&site, &headers).await.map(Some))
+pub async fn list(
+    State(site): State<Site>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Response {
+    finish(&site, try_list(&site, peer, &headers).await.map(Some))
 }
 
 /// `GET /admin_api/invites/TOKEN`.
 pub async fn show(
     State(site): State<Site>,
+    Extension(peer): Extension<Peer>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    finish(&site, try_show(&site, &headers, &id).await.map(Some))
+    finish(&site, try_show(&site, peer, &headers, &id).await.map(Some))
 }
 
 /// `POST /admin_api/invites/account`, `…/group` and `…/reset`.
 pub async fn create(
     State(site): State<Site>,
+    Extension(peer): Extension<Peer>,
     Path(kind): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let made = try_create(&site, &headers, &kind, &body).await;
+    let made = try_create(&site, peer, &headers, &kind, &body).await;
     finish(&site, made.map(Some))
 }
 
 /// `DELETE /admin_api/invites/TOKEN`.
 pub async fn delete(
     State(site): State<Site>,
+    Extension(peer): Extension<Peer>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    let deleted = try_delete(&site, &headers, &id).await;
+    let deleted = try_delete(&site, peer, &headers, &id).await;
     finish(&site, deleted.map(|()| None))
 }
 
-async fn try_list(site: &Site, headers: &HeaderMap) -> Result<Value, Error> {
-    Caller::of(site, headers).await?;
+async fn try_list(site: &Site, peer: Peer, headers: &HeaderMap) -> Result<Value, Error> {
+    Caller::of(site, peer, headers).await?;
     let mut which = ListInvites {
         registering: true,
         state: Some(InviteState::Open),
@@ -84,8 +92,8 @@ async fn try_list(site: &Site, headers: &HeaderMap) -> Result<Value, Error> {
     Ok(Value::Array(listed.collect()))
 }
 
-async fn try_show(site: &Site, headers: &HeaderMap, id: &str) -> Result<Value, Error> {
-    Caller::of(site, headers).await?;
+async fn try_show(site: &Site, peer: Peer, headers: &HeaderMap, id: &str) -> Result<Value, Error> {
+    Caller::of(site, peer, headers).await?;
     let (invite, token) = site.app.look_up(site.host(), id).await?;
     gives_account(&invite)?;
     Ok(view(site, &invite, &token))
@@ -93,11 +101,12 @@ async fn try_show(site: &Site, headers: &HeaderMap, id: &str) -> Result<Value, E
 
 async fn try_create(
     site: &Site,
+    peer: Peer,
     headers: &HeaderMap,
     kind: &str,
     body: &[u8],
 ) -> Result<Value, Error> {
-    let caller = Caller::of(site, headers).await?;
+    let caller = Caller::of(site, peer, headers).await?;
     let fields = if body.is_empty() {
         Fields::default()
     } else {
@@ -121,8 +130,8 @@ async fn try_create(
 
 /// An invite that is over is deleted already, as far as a portal can tell; only what never was
 /// is unknown.
-async fn try_delete(site: &Site, headers: &HeaderMap, id: &str) -> Result<(), Error> {
-    Caller::of(site, headers).await?;
+async fn try_delete(site: &Site, peer: Peer, headers: &HeaderMap, id: &str) -> Result<(), Error> {
+    Caller::of(site, peer, headers).await?;
     let token: InviteToken = id.parse().map_err(|_| Error::InviteUnknown)?;
     let invite = site.app.find_invite(site.host(), &token).await?;
     gives_account(&invite)?;
@@ -211,15 +220,11 @@ enum Caller<'a> {
 
 impl<'a> Caller<'a> {
     /// A key of ours with the scope `admin`, or a token of Prosody's whose owner is an admin.
-    async fn of(site: &'a Site, headers: &HeaderMap) -> Result<Self, Error> {
+    async fn of(site: &'a Site, peer: Peer, headers: &HeaderMap) -> Result<Self, Error> {
         let token = bearer(headers).ok_or(Error::KeyNeeded)?;
         let host = site.host();
-        match site.app.accept_key(host, token, Scope::Admin).await {
-            Ok(key) => return Ok(Self::Key(key)),
-            Err(Error::KeyRefused) => {}
-            Err(error) => return Err(error),
-        }
-        match site.app.accept_key(host, token, Scope::Create).await {
+        match site.app.recognise_key(host, token).await {
+            Ok(key) if key.may(Scope::Admin) => return Ok(Self::Key(key)),
             Ok(_) => return Err(Error::ScopeTooSmall),
             Err(Error::KeyRefused) => {}
             Err(error) => return Err(error),
@@ -227,7 +232,10 @@ impl<'a> Caller<'a> {
         match prosody::bearer(&site.app.config, host, token).await? {
             Some(bearer) if bearer.admin => Ok(Self::Admin(host, bearer)),
             Some(_) => Err(Error::ScopeTooSmall),
-            None => Err(Error::KeyNeeded),
+            None => {
+                site.note_failure(peer)?;
+                Err(Error::KeyNeeded)
+            }
         }
     }
 

@@ -177,7 +177,9 @@ fn status(error: &Error) -> (StatusCode, &'static str, &'static str) {
         | Error::InviteUnknown
         | Error::InviteUsedUp => (StatusCode::NOT_FOUND, "cancel", "item-not-found"),
         Error::NameHeld | Error::NameTaken => (StatusCode::CONFLICT, "cancel", "conflict"),
-        Error::KeyLimit { .. } => (StatusCode::TOO_MANY_REQUESTS, "wait", "resource-constraint"),
+        Error::KeyLimit { .. } | Error::TooManyFailures { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, "wait", "resource-constraint")
+        }
         other => {
             let status = StatusCode::from_u16(other.status());
             (

@@ -4,6 +4,7 @@
 //! Kept: addresses, statuses, fields. Not kept: resets that work again and again and leave old
 //! sessions open, passwords and names that no policy sees, invites of a fixed name for any other.
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use super::invites_api::add_cors;
 use super::json::{self, Fields};
 use crate::error::Error;
-use crate::http::{Site, pages};
+use crate::http::{Peer, Site, pages};
 use crate::invite::{Invite, Kind};
 use crate::jid::Localpart;
 use crate::token::InviteToken;
@@ -21,14 +22,15 @@ use crate::token::InviteToken;
 /// `GET` and `DELETE /register_api/invite/TOKEN`.
 pub async fn invite(
     State(site): State<Site>,
+    Extension(peer): Extension<Peer>,
     Path(token): Path<String>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
     let answer = match method {
         Method::OPTIONS => Ok(None),
-        Method::GET | Method::HEAD => show(&site, &token).await.map(Some),
-        Method::DELETE => decline(&site, &token).await.map(|()| None),
+        Method::GET | Method::HEAD => show(&site, peer, &token).await.map(Some),
+        Method::DELETE => decline(&site, peer, &token).await.map(|()| None),
         _ => Err(Error::MethodNotAllowed),
     };
     finish(&headers, answer, "OPTIONS, GET, DELETE")
@@ -37,20 +39,21 @@ pub async fn invite(
 /// `POST /register_api/register`.
 pub async fn register(
     State(site): State<Site>,
+    Extension(peer): Extension<Peer>,
     method: Method,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let answer = match method {
         Method::OPTIONS => Ok(None),
-        Method::POST => make_account(&site, &headers, &body).await.map(Some),
+        Method::POST => make_account(&site, peer, &headers, &body).await.map(Some),
         _ => Err(Error::MethodNotAllowed),
     };
     finish(&headers, answer, "OPTIONS, POST")
 }
 
-async fn show(site: &Site, token: &str) -> Result<Value, Error> {
-    let (invite, token) = find(site, token).await?;
+async fn show(site: &Site, peer: Peer, token: &str) -> Result<Value, Error> {
+    let (invite, token) = find(site, peer, token).await?;
     let mut answer = json::invite(site, &invite, &token);
     answer["site_name"] = json!(site.host().site_name);
     answer["domain"] = json!(site.host().domain.as_str());
@@ -68,10 +71,15 @@ async fn show(site: &Site, token: &str) -> Result<Value, Error> {
     Ok(answer)
 }
 
-async fn make_account(site: &Site, headers: &HeaderMap, body: &[u8]) -> Result<Value, Error> {
+async fn make_account(
+    site: &Site,
+    peer: Peer,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Value, Error> {
     let fields = Fields::read(headers, body)?;
     let token = fields.text("token")?;
-    let (invite, _) = find(site, token).await?;
+    let (invite, _) = find(site, peer, token).await?;
     let username = match (fields.maybe_text("username")?, invite.fixed_name()) {
         (Some(name), _) => name,
         (None, Some(fixed)) => fixed.as_str(),
@@ -83,8 +91,8 @@ async fn make_account(site: &Site, headers: &HeaderMap, body: &[u8]) -> Result<V
 }
 
 /// Only what is one person's to decline.
-async fn decline(site: &Site, token: &str) -> Result<(), Error> {
-    let (invite, _) = find(site, token).await?;
+async fn decline(site: &Site, peer: Peer, token: &str) -> Result<(), Error> {
+    let (invite, _) = find(site, peer, token).await?;
     if invite.kind == Kind::Contact || invite.max_uses != Some(1) {
         return Err(Error::InviteNotForThis);
     }
@@ -96,8 +104,8 @@ async fn decline(site: &Site, token: &str) -> Result<(), Error> {
 }
 
 /// Every look-up of this door: an invite that gives an account now.
-async fn find(site: &Site, token: &str) -> Result<(Invite, InviteToken), Error> {
-    let (invite, token) = site.app.look_up(site.host(), token).await?;
+async fn find(site: &Site, peer: Peer, token: &str) -> Result<(Invite, InviteToken), Error> {
+    let (invite, token) = site.look_up(peer, token).await?;
     if invite.allow_registration {
         Ok((invite, token))
     } else {
