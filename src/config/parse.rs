@@ -8,14 +8,18 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
 use super::Error;
+use super::cors;
 use super::file::{File, Shared, Xmpp};
+use super::listeners::Listeners;
 use crate::jid::Domain;
 
 /// The file, read but not yet checked as a whole.
 #[derive(Debug)]
 pub(super) struct Parsed {
     pub file: File,
+    pub listeners: Listeners,
     pub global: Shared,
+    pub cors: cors::Options,
     pub hosts: Vec<ParsedHost>,
 }
 
@@ -24,6 +28,7 @@ pub(super) struct Parsed {
 pub(super) struct ParsedHost {
     pub domain: Domain,
     pub xmpp: Xmpp,
+    pub cors: cors::Options,
     pub options: Shared,
 }
 
@@ -40,14 +45,27 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn read(&self) -> Result<Parsed, Error> {
         let root = DeTable::parse(self.text).map_err(|e| self.complaint(&e, &[]))?;
-        let (mut file, global) = self.split(root);
+        let (root, cors) = split(root, cors::Options::KEYS);
+        let (root, global) = split(root, Shared::KEYS);
+        let (mut file, listeners) = split(root, Listeners::KEYS);
         let hosts = match file.get_mut().remove("hosts") {
             Some(hosts) => self.hosts(hosts)?,
             None => Vec::new(),
         };
         Ok(Parsed {
-            file: self.part(file, &[&["hosts"], Shared::KEYS].concat())?,
+            file: self.part(
+                file,
+                &[
+                    &["hosts"],
+                    Shared::KEYS,
+                    Listeners::KEYS,
+                    cors::Options::KEYS,
+                ]
+                .concat(),
+            )?,
+            listeners: self.part(listeners, &[])?,
             global: self.part(global, &[])?,
+            cors: self.part(cors, &[])?,
             hosts,
         })
     }
@@ -61,7 +79,7 @@ impl<'a> Reader<'a> {
                     &format!("the host {:?} {why}", name.get_ref()),
                 )
             })?;
-            let mut options = self.table(value)?;
+            let (mut options, cors) = split(self.table(value)?, cors::Options::KEYS);
             let xmpp = match options.get_mut().remove("xmpp") {
                 Some(xmpp) => self.part(self.table(xmpp)?, &[])?,
                 None => Xmpp::default(),
@@ -69,7 +87,8 @@ impl<'a> Reader<'a> {
             parsed.push(ParsedHost {
                 domain,
                 xmpp,
-                options: self.part(options, &["xmpp"])?,
+                cors: self.part(cors, &[])?,
+                options: self.part(options, &[&["xmpp"], cors::Options::KEYS].concat())?,
             });
         }
         Ok(parsed)
@@ -81,18 +100,6 @@ impl<'a> Reader<'a> {
             DeValue::Table(table) => Ok(Spanned::new(span, table)),
             _ => Err(self.at(&span, "a table is expected here")),
         }
-    }
-
-    /// Takes the options that hosts share out of the top of the file.
-    #[expect(clippy::unused_self, reason = "reads as one of the steps")]
-    fn split(&self, root: Spanned<DeTable<'a>>) -> (Spanned<DeTable<'a>>, Spanned<DeTable<'a>>) {
-        let span = root.span();
-        let is_shared = |key: &str| Shared::KEYS.contains(&key);
-        let (shared, own): (DeTable<'a>, DeTable<'a>) = root
-            .into_inner()
-            .into_iter()
-            .partition(|(key, _)| is_shared(key.get_ref()));
-        (Spanned::new(span.clone(), own), Spanned::new(span, shared))
     }
 
     /// Reads one part; `keys` may stand at the same place but belong to another part.
@@ -146,6 +153,19 @@ impl<'a> Reader<'a> {
             + 1;
         Error::new(format!("{}:{line}: {message}", self.path.display()))
     }
+}
+
+/// The rest of a table, and what has one of `keys`.
+fn split<'a>(
+    table: Spanned<DeTable<'a>>,
+    keys: &[&str],
+) -> (Spanned<DeTable<'a>>, Spanned<DeTable<'a>>) {
+    let span = table.span();
+    let (taken, rest): (DeTable<'a>, DeTable<'a>) = table
+        .into_inner()
+        .into_iter()
+        .partition(|(key, _)| keys.contains(&key.get_ref().as_ref()));
+    (Spanned::new(span.clone(), rest), Spanned::new(span, taken))
 }
 
 fn similarity(a: &str, b: &str) -> f64 {

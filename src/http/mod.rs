@@ -6,11 +6,12 @@
 
 mod assets;
 pub mod bridge;
-mod client_ip;
 pub mod compat;
 pub mod error;
+mod forwarded;
 pub mod listen;
 pub mod pages;
+pub mod tls;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -25,13 +26,13 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use ipnet::IpNet;
 use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
-use crate::config::{Config, Host};
+use crate::config::{Config, Host, INVITES_PAGE};
 use crate::error::Error;
+use forwarded::Proxies;
 use pages::apps;
 use pages::templates::Templates;
 
@@ -48,7 +49,10 @@ fn routes(site: &Site) -> Router {
         )
         .route(&paths.register, get(pages::form).post(pages::submit))
         .route(
-            &format!("/assets/{}/{{*path}}", site.shared.assets_version),
+            &format!(
+                "{}/{}/{{*path}}",
+                paths.register_apps, site.shared.assets_version
+            ),
             get(|Path(path): Path<String>| async move { assets::serve(&path) }),
         );
     // Links that Prosody's page module made keep working.
@@ -68,9 +72,6 @@ fn routes(site: &Site) -> Router {
         .layer(CatchPanicLayer::custom(|_| problem_of_panic()))
         .with_state(site.clone())
 }
-
-/// Where Prosody mounts its page.
-const INVITES_PAGE: &str = "/invites_page";
 
 /// One host as handlers see it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -129,8 +130,9 @@ impl Site {
     }
 }
 
-/// Reads templates and lists of apps; the error names the file.
+/// Reads templates, lists of apps and certificates; the error names the file.
 pub fn check_files(config: &Config) -> Result<(), String> {
+    tls::check(config)?;
     Templates::load(config.templates_path.as_deref())?;
     config
         .hosts
@@ -138,7 +140,7 @@ pub fn check_files(config: &Config) -> Result<(), String> {
         .try_for_each(|host| apps::load(host).map(drop))
 }
 
-/// The client of a request.
+/// The other end of a connection, or the client that a proxy there speaks for.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer {
     pub ip: IpAddr,
@@ -153,7 +155,7 @@ pub struct Front(Arc<FrontParts>);
 struct FrontParts {
     routers: HashMap<String, Router>,
     default: Option<Router>,
-    trusted_proxies: Vec<IpNet>,
+    proxies: Proxies,
     max_content_size: usize,
     body_timeout: Duration,
 }
@@ -173,7 +175,11 @@ impl Front {
             let site = Site {
                 app: app.clone(),
                 index,
-                assets: format!("{root}/assets/{}/", shared.assets_version).into(),
+                assets: format!(
+                    "{root}{}/{}/",
+                    host.paths.register_apps, shared.assets_version
+                )
+                .into(),
                 apps: apps::load(host)?.into(),
                 root,
                 shared: Arc::clone(&shared),
@@ -187,26 +193,25 @@ impl Front {
         Ok(Self(Arc::new(FrontParts {
             routers,
             default,
-            trusted_proxies: config.http.trusted_proxies.clone(),
+            proxies: Proxies {
+                trusted: config.http.trusted_proxies.clone(),
+                legacy: config.http.legacy_x_forwarded,
+            },
             max_content_size: config.http.max_content_size,
             body_timeout: config.http.request_timeout,
         })))
     }
 
     /// Answers a request whose body is complete.
-    pub async fn dispatch(&self, mut request: Request, peer: IpAddr) -> Response {
+    pub async fn dispatch(&self, mut request: Request, peer: Peer) -> Response {
         let Some(name) = host_name(&request) else {
             return (StatusCode::BAD_REQUEST, "The request has no Host header.\n").into_response();
         };
         let Some(router) = self.0.routers.get(&name).or(self.0.default.as_ref()) else {
             return (StatusCode::NOT_FOUND, "There is no such host here.\n").into_response();
         };
-        let trusted = &self.0.trusted_proxies;
-        let peer = Peer {
-            ip: client_ip::client_ip(peer, request.headers(), trusted),
-            https: client_ip::is_https(peer, request.headers(), trusted),
-        };
-        request.extensions_mut().insert(peer);
+        let client = forwarded::client(peer, request.headers(), &self.0.proxies);
+        request.extensions_mut().insert(client);
         let path = request.uri().path().to_owned();
         let method = request.method().clone();
         let response = match router.clone().oneshot(request).await {
@@ -220,7 +225,7 @@ impl Front {
 }
 
 impl listen::Answer for Front {
-    async fn answer(&self, request: hyper::Request<Incoming>, peer: IpAddr) -> Response {
+    async fn answer(&self, request: hyper::Request<Incoming>, peer: Peer) -> Response {
         match with_whole_body(request, self.0.max_content_size, self.0.body_timeout).await {
             Ok(request) => self.dispatch(request, peer).await,
             Err(response) => response,
@@ -264,12 +269,24 @@ fn host_name(request: &Request) -> Option<String> {
 
 /// `/chat` of `https://example.com/chat`, or nothing.
 fn path_of(base_url: &str) -> &str {
-    let after_scheme = base_url
-        .split_once("://")
-        .map_or(base_url, |(_, rest)| rest);
+    let after_scheme = after_scheme(base_url);
     after_scheme
         .find('/')
         .map_or("", |slash| &after_scheme[slash..])
+}
+
+/// `example.com:5281` of `https://example.com:5281/chat`.
+fn authority_of(base_url: &str) -> &str {
+    let after_scheme = after_scheme(base_url);
+    after_scheme
+        .split_once('/')
+        .map_or(after_scheme, |(authority, _)| authority)
+}
+
+fn after_scheme(base_url: &str) -> &str {
+    base_url
+        .split_once("://")
+        .map_or(base_url, |(_, rest)| rest)
 }
 
 fn problem_of_panic() -> Response {
