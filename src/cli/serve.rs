@@ -153,13 +153,11 @@ async fn wait_for_end(tls: Option<Tls>) -> std::io::Result<()> {
             _ = interrupt.recv() => return Ok(()),
             _ = hang_up.recv() => {}
         }
-        match &tls {
-            Some(tls) => {
-                let tls = tls.clone();
-                // It logs what goes wrong, and a panic in it leaves the old certificates.
-                let _ = tokio::task::spawn_blocking(move || tls.reload()).await;
-            }
-            None => tracing::info!("SIGHUP has certificates read again, and there are none"),
+        if let Some(tls) = tls.clone() {
+            // It logs what goes wrong, and a panic in it leaves the old certificates.
+            let _ = tokio::task::spawn_blocking(move || tls.reload()).await;
+        } else {
+            tracing::info!("SIGHUP has certificates read again, and there are none");
         }
     }
 }

@@ -175,7 +175,9 @@ impl Index {
                 if depth > 1 && !name.starts_with('.') {
                     self.search(&path, depth - 1);
                 }
-            } else if name.ends_with(".crt") || name.contains("fullchain") {
+            } else if path.extension().is_some_and(|ending| ending == "crt")
+                || name.contains("fullchain")
+            {
                 self.add(path);
             }
         }

@@ -309,9 +309,10 @@ impl Host {
                 .ascii(),
             None => domain.ascii(),
         };
-        let base_url = options
-            .http_external_url
-            .map_or_else(|| links.base_url(&http_host), |Url(url)| url);
+        let base_url = options.http_external_url.map_or_else(
+            || links.base_url(&http_host),
+            |Url(url)| without_usual_port(&url),
+        );
         let address = match &xmpp.address {
             Some(text) => Some(host_and_port(text).ok_or_else(|| {
                 complaint(
@@ -438,6 +439,20 @@ impl Links {
             (_, Some(port)) => format!("{scheme}://{http_host}:{port}"),
         }
     }
+}
+
+/// `https://example.com/chat` of `https://example.com:443/chat`.
+fn without_usual_port(url: &str) -> String {
+    let (start, usual) = match url.split_once("://") {
+        Some(("https", _)) => ("https://".len(), ":443"),
+        _ => ("http://".len(), ":80"),
+    };
+    let end = url[start..].find('/').map_or(url.len(), |end| start + end);
+    let (authority, path) = url.split_at(end);
+    format!(
+        "{}{path}",
+        authority.strip_suffix(usual).unwrap_or(authority)
+    )
 }
 
 fn host_and_port(text: &str) -> Option<(String, u16)> {

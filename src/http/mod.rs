@@ -7,6 +7,7 @@
 mod assets;
 pub mod bridge;
 pub mod compat;
+mod cors;
 pub mod error;
 mod forwarded;
 pub mod listen;
@@ -124,9 +125,16 @@ impl Site {
     fn refuse(&self, headers: &HeaderMap, error: &Error) -> Response {
         if error::wants_page(headers) {
             self.problem_page(error)
+        } else if self.tells_causes(error) {
+            error::problem_with_causes(error)
         } else {
             error::problem(error)
         }
+    }
+
+    /// Whether answers say why it is our fault.
+    fn tells_causes(&self, error: &Error) -> bool {
+        self.host().errors.detailed && error.is_fault()
     }
 }
 
@@ -153,11 +161,18 @@ pub struct Front(Arc<FrontParts>);
 
 #[derive(Debug)]
 struct FrontParts {
-    routers: HashMap<String, Router>,
-    default: Option<Router>,
+    doors: HashMap<String, Arc<Door>>,
+    default: Option<Arc<Door>>,
     proxies: Proxies,
     max_content_size: usize,
     body_timeout: Duration,
+}
+
+/// One host's addresses.
+#[derive(Debug)]
+struct Door {
+    router: Router,
+    apps: cors::Apps,
 }
 
 impl Front {
@@ -168,7 +183,7 @@ impl Front {
             templates: Templates::load(config.templates_path.as_deref())?,
             assets_version: assets::version(),
         });
-        let mut routers = HashMap::new();
+        let mut doors = HashMap::new();
         let mut default = None;
         for (index, host) in config.hosts.iter().enumerate() {
             let root: Arc<str> = path_of(&host.base_url).into();
@@ -184,14 +199,17 @@ impl Front {
                 root,
                 shared: Arc::clone(&shared),
             };
-            let router = routes(&site);
+            let door = Arc::new(Door {
+                router: routes(&site),
+                apps: cors::Apps::new(host),
+            });
             if config.default_host.as_ref() == Some(&host.domain) {
-                default = Some(router.clone());
+                default = Some(Arc::clone(&door));
             }
-            routers.insert(host.http_host.clone(), router);
+            doors.insert(host.http_host.clone(), door);
         }
         Ok(Self(Arc::new(FrontParts {
-            routers,
+            doors,
             default,
             proxies: Proxies {
                 trusted: config.http.trusted_proxies.clone(),
@@ -207,17 +225,19 @@ impl Front {
         let Some(name) = host_name(&request) else {
             return (StatusCode::BAD_REQUEST, "The request has no Host header.\n").into_response();
         };
-        let Some(router) = self.0.routers.get(&name).or(self.0.default.as_ref()) else {
+        let Some(door) = self.0.doors.get(&name).or(self.0.default.as_ref()) else {
             return (StatusCode::NOT_FOUND, "There is no such host here.\n").into_response();
         };
         let client = forwarded::client(peer, request.headers(), &self.0.proxies);
         request.extensions_mut().insert(client);
         let path = request.uri().path().to_owned();
         let method = request.method().clone();
-        let response = match router.clone().oneshot(request).await {
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        let response = match door.router.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         };
+        let response = door.apps.apply(&method, &path, origin.as_ref(), response);
         // The query is left out: it holds keys and tokens.
         tracing::debug!(%method, path, status = response.status().as_u16(), "answered");
         response
