@@ -175,8 +175,9 @@ impl Index {
                 if depth > 1 && !name.starts_with('.') {
                     self.search(&path, depth - 1);
                 }
-            } else if path.extension().is_some_and(|ending| ending == "crt")
-                || name.contains("fullchain")
+            } else if path.is_file()
+                && (path.extension().is_some_and(|ending| ending == "crt")
+                    || name.contains("fullchain"))
             {
                 self.add(path);
             }

@@ -170,11 +170,8 @@ impl Config {
     pub fn parse(path: &Path, text: &str) -> Result<Self, Error> {
         let parsed = parse::parse(path, text)?;
         let complaint = |what: String| Error(format!("{}: {what}", path.display()));
-        let file = parsed.file;
         let folder = path.parent().unwrap_or(Path::new("."));
-        let data_path = folder.join(&file.data_path);
-
-        let listeners = parsed.listeners;
+        let listeners = &parsed.listeners;
         let certificates = Certificates {
             folder: folder.join(&listeners.certificates),
             https_ssl: parsed.global.https_ssl.clone().map(|p| p.below(folder)),
@@ -184,10 +181,9 @@ impl Config {
         };
         let listen = listeners.plain();
         let https_ports = listeners.https_ports.clone();
-        let lacks_certificate = https_ports.is_none()
-            && certificates
-                .default_for(HTTPS_PORT, &certificates.index())
-                .is_none();
+        let lacks_certificate = https_ports.is_none() && !parsed.has_certificate(&certificates);
+        let file = parsed.file;
+        let data_path = folder.join(&file.data_path);
         let listen_tls = if lacks_certificate {
             Vec::new()
         } else {
@@ -257,7 +253,7 @@ impl Config {
             templates_path: file.templates_path.map(|p| folder.join(p)),
             log_level: file.log_level,
             log_format: file.log_format,
-            default_host: listeners.http_default_host,
+            default_host: listeners.http_default_host.clone(),
             path: path.to_owned(),
             data_path,
             hosts,

@@ -7,10 +7,11 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
-use super::Error;
+use super::certificates::Certificates;
 use super::cors;
 use super::file::{File, Shared, Xmpp};
 use super::listeners::Listeners;
+use super::{Error, HTTPS_PORT};
 use crate::jid::Domain;
 
 /// The file, read but not yet checked as a whole.
@@ -21,6 +22,23 @@ pub(super) struct Parsed {
     pub global: Shared,
     pub cors: cors::Options,
     pub hosts: Vec<ParsedHost>,
+}
+
+impl Parsed {
+    /// Whether there is a certificate for any host, or for clients that ask for none.
+    pub(super) fn has_certificate(&self, certificates: &Certificates) -> bool {
+        let index = certificates.index();
+        let of_host = |host: &ParsedHost| {
+            let options = &host.options;
+            let name = options
+                .http_host
+                .as_ref()
+                .or(self.global.http_host.as_ref());
+            let name = name.map_or_else(|| host.domain.ascii(), |name| name.to_ascii_lowercase());
+            options.https_ssl.is_some() || options.ssl.is_some() || index.find(&name).is_some()
+        };
+        certificates.default_for(HTTPS_PORT, &index).is_some() || self.hosts.iter().any(of_host)
+    }
 }
 
 /// One `[hosts."…"]` table.

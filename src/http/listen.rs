@@ -136,19 +136,21 @@ async fn talk<A: Answer, S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     let _ = watcher.watch(connection).await;
 }
 
+/// A connection that has a place. It is accepted first: a listener that nobody asks must not hold
+/// a place that another one needs.
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
 ) -> (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit) {
     loop {
-        let place = Arc::clone(places)
-            .acquire_owned()
-            .await
-            .expect("the semaphore is never closed");
         match listener.accept().await {
             Ok((stream, peer)) => {
                 // Answers are small and complete; waiting to fill packets only delays them.
                 let _ = stream.set_nodelay(true);
+                let place = Arc::clone(places)
+                    .acquire_owned()
+                    .await
+                    .expect("the semaphore is never closed");
                 return (stream, peer, place);
             }
             Err(error) => {

@@ -238,6 +238,21 @@ fn with_a_certificate_https_is_on_and_links_begin_with_it() {
 }
 
 #[test]
+fn one_host_with_a_certificate_is_enough() {
+    let place = Place::new();
+    place.put(&["x.example"], "own.crt", "own.key");
+    let ssl = "ssl = { certificate = \"own.crt\", key = \"own.key\" }";
+    let config = place.config(&format!("[hosts.\"chat.example\"]\n{ssl}"));
+    assert!(!config.http.lacks_certificate);
+    Tls::load(&config).expect("the certificate is good");
+
+    place.put(&["x.example"], "certs/b.example.pem", "certs/b.example.pem");
+    let config = place.config("[hosts.\"chat.example\"]\n[hosts.\"b.example\"]");
+    assert!(!config.http.lacks_certificate);
+    Tls::load(&config).expect("the certificate is good");
+}
+
+#[test]
 fn files_that_do_not_belong_together_are_named() {
     let place = Place::new();
     place.put(&["chat.example"], "certs/a.crt", "certs/a.key");
