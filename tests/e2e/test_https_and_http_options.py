@@ -246,7 +246,9 @@ def test_defaults_follow_from_the_general_interfaces(make):
             assert not accepts(port), "IPv4"
 
 
-@pytest.mark.parametrize(("unused", "here", "not_here"), [("ipv4", "[::1]", "127.0.0.1"), ("ipv6", "127.0.0.1", "[::1]")])
+@pytest.mark.parametrize(
+    ("unused", "here", "not_here"), [("ipv4", "[::1]", "127.0.0.1"), ("ipv6", "127.0.0.1", "[::1]")]
+)
 def test_a_family_that_is_not_used_is_not_listened_on(make, unused, here, not_here):
     with without_interfaces(make(f"use_{unused} = false"), "http") as desk:
         assert desk.curl(plain(desk), "--connect-to", f"a.example::{here}:").status == 200
