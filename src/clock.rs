@@ -41,13 +41,15 @@ impl Timestamp {
     }
 }
 
-/// A span in words, rounded down to its largest unit: `6 days`, `1 hour`, `less than a minute`.
+/// A span in words, rounded to its largest unit: `7 days`, `1 hour`, `less than a minute`.
 pub fn span_text(seconds: i64) -> String {
+    // An invite for a week that was made a moment ago has 7 days left, not 6.
+    let rounded = |unit: i64| (seconds + unit / 2) / unit;
     let (count, unit) = match seconds {
         ..60 => return "less than a minute".to_owned(),
-        60..3_600 => (seconds / 60, "minute"),
-        3_600..86_400 => (seconds / 3_600, "hour"),
-        _ => (seconds / 86_400, "day"),
+        60..3_570 => (rounded(60), "minute"),
+        3_570..84_600 => (rounded(3_600), "hour"),
+        _ => (rounded(86_400), "day"),
     };
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {unit}{plural}")
@@ -93,7 +95,10 @@ mod tests {
         assert_eq!(moment.iso(), "2026-11-30T18:00:00Z");
         assert_eq!(moment.long_text(), "30 November 2026, 18:00 UTC");
         assert_eq!(span_text(59), "less than a minute");
-        assert_eq!(span_text(86_400 * 7 - 1), "6 days");
+        assert_eq!(span_text(86_400 * 7 - 1), "7 days");
+        assert_eq!(span_text(3_569), "59 minutes");
+        assert_eq!(span_text(84_599), "23 hours");
+        assert_eq!(span_text(86_399), "1 day");
         assert_eq!(span_text(3_600), "1 hour");
     }
 }

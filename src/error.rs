@@ -12,6 +12,8 @@ pub type Cause = Box<dyn StdError + Send + Sync>;
 pub enum Error {
     #[error("Something went wrong on our side.")]
     Internal(#[source] Cause),
+    #[error("A token or key that is good here is needed.")]
+    BearerRefused,
     #[error("{field}: {reason}")]
     Invalid {
         /// The field's name on the wire.
@@ -53,6 +55,8 @@ pub enum Error {
     NameMismatch,
     #[error("This name is taken.")]
     NameTaken,
+    #[error("This token or key may not do that.")]
+    NotAdmin,
     #[error("This invite is not revoked.")]
     NotRevoked,
     #[error("There is nothing here.")]
@@ -95,6 +99,7 @@ impl Error {
     /// The stable code, for programs.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::BearerRefused => "bearer_refused",
             Self::Internal(_) => "internal",
             Self::Invalid { .. } => "invalid",
             Self::InviteBusy => "invite_busy",
@@ -111,6 +116,7 @@ impl Error {
             Self::NameHeld => "name_held",
             Self::NameMismatch => "name_mismatch",
             Self::NameTaken => "name_taken",
+            Self::NotAdmin => "not_admin",
             Self::NotFound => "not_found",
             Self::NotRevoked => "not_revoked",
             Self::OutcomeUnknown => "outcome_unknown",
@@ -139,7 +145,11 @@ impl Error {
             | Self::NotRevoked
             | Self::TokenTaken => 409,
             Self::InviteExpired | Self::InviteRevoked | Self::InviteUsedUp => 410,
-            Self::InviteNotForThis | Self::KeyRefused | Self::NameMismatch | Self::Prefetch => 403,
+            Self::InviteNotForThis
+            | Self::KeyRefused
+            | Self::NameMismatch
+            | Self::NotAdmin
+            | Self::Prefetch => 403,
             Self::InviteUnknown | Self::KeyUnknown | Self::NotFound | Self::UnknownHost { .. } => {
                 404
             }
@@ -152,7 +162,7 @@ impl Error {
             | Self::RegistrationUnknown(_)
             | Self::TryLater(_)
             | Self::XmppUnavailable(_) => 503,
-            Self::Unauthorized => 401,
+            Self::BearerRefused | Self::Unauthorized => 401,
         }
     }
 

@@ -16,5 +16,6 @@ build = {
 	type = "builtin",
 	modules = {
 		["mod_invites.mod_invites"] = "mod_invites.lua",
+		["mod_invites_invited_tokens.mod_invites_invited_tokens"] = "mod_invites_invited_tokens.lua",
 	},
 }

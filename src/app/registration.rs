@@ -146,8 +146,9 @@ impl App {
         Ok(())
     }
 
-    /// Makes the account (or sets the new password) for somebody who filled in the form, by the
-    /// road that an app takes: a stream to the XMPP server that presents the token.
+    /// Makes the account (or sets the new password) for somebody who filled in a form, ours or a
+    /// portal's, by the road that an app takes: a stream to the XMPP server that presents the
+    /// token.
     ///
     /// Faults of one field are [`Error::Invalid`] with that field, or one of the `Name…` errors.
     pub async fn register(
@@ -172,16 +173,31 @@ impl App {
         let server = &self.servers[self.position(host)];
         match xmpp::register(server, token.expose(), name.as_str(), password).await {
             Ok(()) => {
-                tracing::info!(host = %host.domain, invite = %invite.id, kind = invite.kind.as_str(), "registered on the page");
+                tracing::info!(host = %host.domain, invite = %invite.id, kind = invite.kind.as_str(), "registered");
+                self.confirm_at_once(host, &invite, &name).await;
                 Ok(BareJid {
                     localpart: name,
                     domain: host.domain.clone(),
                 })
             }
             Err(refusal) => {
-                tracing::info!(host = %host.domain, invite = %invite.id, reason = %chain(&refusal), "registration on the page failed");
+                tracing::info!(host = %host.domain, invite = %invite.id, reason = %chain(&refusal), "registration failed");
                 Err(self.explain(host, &token, refusal).await)
             }
+        }
+    }
+
+    /// The XMPP server said that the account is there, and confirms in its own time; whoever looks
+    /// at the invite after our answer must find it used already.
+    async fn confirm_at_once(&self, host: &Host, invite: &Invite, name: &Localpart) {
+        let confirmed = async {
+            match self.store.find_open(&host.domain, invite.id, name).await? {
+                Some(id) => self.confirm(host, id).await,
+                None => Ok(()),
+            }
+        };
+        if let Err(error) = confirmed.await {
+            tracing::warn!(host = %host.domain, invite = %invite.id, "left to the server to confirm: {}", error.chain());
         }
     }
 

@@ -6,12 +6,15 @@ use std::time::Duration;
 use super::App;
 use crate::config::Host;
 use crate::error::Error;
+use crate::secret;
 use crate::store::Sweep;
 
 /// How often claims are looked at that nobody confirmed.
 const EVERY: Duration = Duration::from_secs(20);
 /// Rounds of that after which old rows are looked for: every five minutes, and at the start.
 const ROUNDS: u64 = 15;
+/// Seconds after which another node may sweep if this one is gone.
+const LEASE: i64 = 60;
 /// Seconds after which a contact claim that nobody confirmed has failed: the server uses it in
 /// the same breath.
 const CLAIM_LAPSES: i64 = 60;
@@ -22,20 +25,30 @@ const RELEASED_STAYS: i64 = 7 * 86_400;
 const REQUEST_STAYS: i64 = 86_400;
 
 impl App {
-    /// Sweeps until the task is dropped.
+    /// Sweeps until the task is dropped; of several nodes on one database, one at a time.
     pub async fn keep_swept(&self) {
+        let node = secret::random_bytes();
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         for round in 0u64.. {
             ticks.tick().await;
-            let mut swept = self.release_lapsed_claims().await;
-            if round % ROUNDS == 0 && swept.is_ok() {
-                swept = self.sweep().await;
-            }
-            if let Err(error) = swept {
+            if let Err(error) = self.take_turn(node, round % ROUNDS == 0).await {
                 tracing::warn!("sweeping failed: {}", error.chain());
             }
         }
+    }
+
+    async fn take_turn(&self, node: [u8; 16], whole: bool) -> Result<(), Error> {
+        let now = self.clock.now();
+        let until = now.plus(LEASE);
+        if !self.store.take_lease("sweeper", node, until, now).await? {
+            return Ok(());
+        }
+        self.release_lapsed_claims().await?;
+        if whole {
+            self.sweep().await?;
+        }
+        Ok(())
     }
 
     /// Gives contact invites back whose claim nobody confirmed. Reservations of accounts are not

@@ -41,12 +41,12 @@ pub(super) fn mod_invites_api(
         }
         [other, ..] => return fail(&format!("Unknown command - {other}")),
     };
-    let app = open(config()?)?;
-    if let Err(error) = app.config.host(command.host()) {
+    let config = config()?;
+    if let Err(error) = config.host(command.host()) {
         return fail(&format!("Error: please supply a valid host ({error})"));
     }
     let deleting = matches!(command, key::Command::Delete { .. });
-    match block_on(key::run(command, app)) {
+    match block_on(async { key::run(command, open(config).await?).await }) {
         Err(Failure::Failed(_)) if deleting => fail("Error: key not found"),
         other => other,
     }

@@ -3,12 +3,17 @@
 use std::path::Path;
 
 use super::{Failure, Outcome, print, progress};
-use crate::config::Config;
+use crate::config::{Config, Database};
 use crate::error::Error;
 use crate::store::Store;
 
 pub(super) fn run(config: &Config, target: &Path) -> Outcome {
-    let source = config.database_file();
+    let Database::Sqlite(source) = &config.database else {
+        return Err(Failure::Usage(
+            "the database is PostgreSQL; back it up with pg_dump, which also works while nodes run"
+                .into(),
+        ));
+    };
     if !source.exists() {
         return Err(Failure::Failed(format!(
             "{}: there is no database yet",
@@ -16,7 +21,7 @@ pub(super) fn run(config: &Config, target: &Path) -> Outcome {
         )));
     }
     let bar = progress::bar("Copying");
-    Store::back_up_sqlite(&source, target, |done, total| {
+    Store::back_up_sqlite(source, target, |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     })

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Failure, Outcome, open, print};
+use super::{Failure, Outcome, open, postgres_address, print};
 use crate::clock::{Clock, span_text};
-use crate::config::Config;
+use crate::config::{Config, Database};
 use crate::http::bridge;
 use crate::xmpp;
 
@@ -36,7 +36,7 @@ pub(super) async fn run(config: Config) -> Outcome {
         Ok(()) => good("templates, lists of apps and certificates can be read")?,
         Err(why) => findings.bad(&why, "mend or remove that file")?,
     }
-    let app = match open(config) {
+    let app = match open(config).await {
         Ok(app) => app,
         Err(Failure::Failed(why) | Failure::Usage(why)) => {
             findings.bad(&why, "nothing works without the database and its key")?;
@@ -44,10 +44,12 @@ pub(super) async fn run(config: Config) -> Outcome {
         }
         Err(silent) => return Err(silent),
     };
-    good(&format!(
-        "{} can be read and written",
-        app.config.database_file().display()
-    ))?;
+    good(&match &app.config.database {
+        Database::Postgres { .. } => {
+            format!("{} can be read and written", postgres_address(&app.config)?)
+        }
+        Database::Sqlite(file) => format!("{} can be read and written", file.display()),
+    })?;
 
     let listen = app.config.bridge.listen;
     let ready = ask(listen, "/readyz").await;

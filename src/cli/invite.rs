@@ -23,7 +23,7 @@ pub(super) enum Command {
         #[arg(allow_hyphen_values = true)]
         token: String,
         #[command(flatten)]
-        change: Change,
+        terms: Terms,
     },
     /// Invite somebody to become a contact of a local user.
     Contact {
@@ -121,7 +121,7 @@ pub(super) struct Uses {
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
-pub(super) struct Change {
+pub(super) struct Terms {
     /// How long it is good from now on: 12h, 7d, or never (accounts only).
     #[arg(long, value_name = "SPAN")]
     expires_in: Option<String>,
@@ -164,11 +164,7 @@ fn lifetime(expires_in: Option<&str>) -> Result<Lifetime, Failure> {
 
 pub(super) async fn run(command: Command, app: App) -> Outcome {
     match command {
-        Command::Change {
-            host,
-            token,
-            change,
-        } => alter(&app, &host, &token, change).await,
+        Command::Change { host, token, terms } => alter(&app, &host, &token, terms).await,
         Command::Contact {
             inviter,
             allow_registration,
@@ -324,20 +320,20 @@ async fn revoke(app: &App, host: &str, token: &str) -> Outcome {
     }
 }
 
-async fn alter(app: &App, host: &str, token: &str, change: Change) -> Outcome {
+async fn alter(app: &App, host: &str, token: &str, terms: Terms) -> Outcome {
     let host = app.config.host(host)?;
     let (invite, _) = app.find_invite_by(host, &token.parse::<FindBy>()?).await?;
     let alteration = Alteration {
-        lifetime: match change.expires_in.as_deref() {
+        lifetime: match terms.expires_in.as_deref() {
             None => None,
             some => Some(lifetime(some)?),
         },
-        max_uses: match change.max_uses {
-            None if change.unlimited => Some(None),
+        max_uses: match terms.max_uses {
+            None if terms.unlimited => Some(None),
             None => None,
             some => Some(some),
         },
-        note: change.note,
+        note: terms.note,
     };
     app.alter_invite(host, &invite, alteration).await?;
     Ok(())

@@ -9,6 +9,7 @@ mod doctor;
 mod invite;
 mod key;
 mod logging;
+mod migrate_store;
 mod progress;
 mod serve;
 mod user;
@@ -22,11 +23,11 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::app::App;
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Database};
 use crate::error::Error;
 use crate::jid::BareJid;
-use crate::secret;
-use crate::store::Store;
+use crate::secret::{self, Secret};
+use crate::store::{PostgresAddress, Store};
 use crate::token::Sealer;
 
 /// The invite desk of an XMPP server.
@@ -73,6 +74,16 @@ enum Command {
     Man {
         /// The folder.
         dir: PathBuf,
+    },
+    /// Move everything to another database: from SQLite to PostgreSQL, or back.
+    MigrateStore {
+        /// `sqlite:PATH` or `postgres://USER@HOST/NAME`; takes no writes meanwhile.
+        from: String,
+        /// The same; must be empty. The password comes from `INVITED_DATABASE_PASSWORD`.
+        to: String,
+        /// PEM file with the only authorities to trust about the database's certificate.
+        #[arg(long, value_name = "FILE")]
+        ca_file: Option<PathBuf>,
     },
     /// API keys as `prosodyctl mod_invites_api` has them: create, list, delete.
     #[command(name = "mod_invites_api", disable_help_flag = true)]
@@ -159,23 +170,38 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::Config(ConfigCommand::Check) => check(&config()?),
         Command::Config(ConfigCommand::Example) => print(config::EXAMPLE.trim_end()),
         Command::Doctor => block_on(doctor::run(config()?)),
-        Command::Invite(command) => block_on(invite::run(command, open(config()?)?)),
-        Command::Key(command) => block_on(key::run(command, open(config()?)?)),
+        Command::Invite(command) => {
+            let config = config()?;
+            block_on(async { invite::run(command, open(config).await?).await })
+        }
+        Command::Key(command) => {
+            let config = config()?;
+            block_on(async { key::run(command, open(config).await?).await })
+        }
         Command::Man { dir } => {
             std::fs::create_dir_all(&dir)?;
             Ok(clap_mangen::generate_to(Arguments::command(), &dir)?)
         }
+        Command::MigrateStore { from, to, ca_file } => {
+            block_on(migrate_store::run(&from, &to, ca_file.as_deref()))
+        }
         Command::ModInvitesApi { words } => alias::mod_invites_api(&words, config),
         Command::Serve => serve::run(config()?),
-        Command::User(command) => block_on(user::run(command, open(config()?)?)),
+        Command::User(command) => {
+            let config = config()?;
+            block_on(async { user::run(command, open(config).await?).await })
+        }
     }
 }
 
 /// Everything but the listeners: the same database as a running daemon's, at the same time.
-fn open(config: Config) -> Result<App, Failure> {
+async fn open(config: Config) -> Result<App, Failure> {
     prepare_data_path(&config)?;
-    let store = Store::open_sqlite(&config.database_file())
-        .map_err(|e| Failure::Failed(Error::from(e).chain()))?;
+    let store = match &config.database {
+        Database::Postgres { .. } => Store::open_postgres(postgres_address(&config)?).await,
+        Database::Sqlite(file) => Store::open_sqlite(file),
+    };
+    let store = store.map_err(|e| Failure::Failed(Error::from(e).chain()))?;
     let key = key_file(&config)?;
     Ok(App::new(
         store,
@@ -183,6 +209,21 @@ fn open(config: Config) -> Result<App, Failure> {
         Arc::new(config),
         Sealer::new(&key),
     ))
+}
+
+/// The address of the configured PostgreSQL database.
+fn postgres_address(config: &Config) -> Result<PostgresAddress, Failure> {
+    let Database::Postgres {
+        url,
+        password,
+        ca_file,
+    } = &config.database
+    else {
+        return Err(Failure::Usage("the database is not PostgreSQL".into()));
+    };
+    let password = password.as_ref().map(Secret::expose);
+    PostgresAddress::new(url.expose(), password, ca_file.as_deref())
+        .map_err(|why| Failure::Usage(format!("{}: database: {why}", config.path.display())))
 }
 
 fn prepare_data_path(config: &Config) -> Result<(), Failure> {
@@ -269,6 +310,9 @@ fn check(config: &Config) -> Outcome {
             })?;
         }
     }
+    if let Database::Postgres { .. } = &config.database {
+        postgres_address(config)?;
+    }
     let hosts: Vec<_> = config
         .hosts
         .iter()
@@ -336,4 +380,14 @@ fn print_json(value: &serde_json::Value) -> Outcome {
 /// A span on the command line: `7d`, `36h`, `90 min`, seconds.
 fn span(text: &str) -> Result<i64, String> {
     text.parse::<config::file::Period>().map(|period| period.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_contradict_each_other_nowhere() {
+        Arguments::command().debug_assert();
+    }
 }

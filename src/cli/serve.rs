@@ -22,7 +22,10 @@ const BRIDGE_CONNECTIONS: usize = 1024;
 pub(super) fn run(config: Config) -> Outcome {
     logging::start(&config);
     let secret_file = config.bridge.secret_file.clone();
-    let app = open(config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let app = runtime.block_on(open(config))?;
     let secret = read_or_make(&secret_file, secret::random_base64url::<32>).map_err(|failure| {
         let Failure::Usage(why) = failure else {
             return failure;
@@ -30,10 +33,7 @@ pub(super) fn run(config: Config) -> Outcome {
         let file = app.config.path.display();
         Failure::Usage(format!("{file}: bridge.secret_file: {why}"))
     })?;
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(serve(app, Secret::new(secret)))
+    runtime.block_on(serve(app, Secret::new(secret)))
 }
 
 async fn serve(app: App, secret: Secret) -> Outcome {

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de};
 
 use super::certificates::Pair;
+use crate::secret::Secret;
 
 /// What may stand at the top of the file, beside [`Shared`], `[hosts]` and what
 /// [`super::listeners`] and [`super::cors`] have.
@@ -18,6 +19,12 @@ pub struct File {
     /// Folder of the database and the secrets; relative paths below count from here.
     #[serde(default = "defaults::data_path")]
     pub data_path: PathBuf,
+    /// `postgres://USER@HOST/NAME`; a SQLite file in `data_path` if absent. The password comes from
+    /// `INVITED_DATABASE_PASSWORD` or from the URL.
+    pub database: Option<DatabaseUrl>,
+    /// PEM file with the only authorities to trust about the database's certificate; the system's
+    /// by default.
+    pub database_ca_file: Option<PathBuf>,
     /// Folder with templates that replace built-in ones of the same name.
     pub templates_path: Option<PathBuf>,
     /// What to log: `error`, `warn`, `info`, `debug` or `trace`. `RUST_LOG` wins.
@@ -64,8 +71,8 @@ pub struct Shared {
     pub https_ssl: Option<Pair>,
     /// The same, if `https_ssl` says nothing; at the top only for names that no host has.
     pub ssl: Option<Pair>,
-    /// Where each page or API is mounted: `invites_api`, `invites_page`, `register` and, for
-    /// pictures and style sheets, `register_apps`.
+    /// Where each page or API is mounted: `invites_api`, `invites_page`, `register`,
+    /// `invites_register_api`, `admin_api` and, for pictures and style sheets, `register_apps`.
     pub http_paths: Option<Paths>,
     /// Whether answers tell the causes of what went wrong on our side.
     pub http_errors_detailed: Option<bool>,
@@ -92,6 +99,9 @@ pub struct Shared {
     pub site_apps_hide: Option<Vec<String>>,
     /// Address of a web chat where new users can sign in at once.
     pub webchat_url: Option<Url>,
+    /// Where Prosody's `mod_invites_invited_tokens` says whether Prosody's own tokens are good on
+    /// `/admin_api`; without it only API keys count there.
+    pub prosody_url: Option<Url>,
 }
 
 impl Shared {
@@ -119,6 +129,7 @@ impl Shared {
         "site_apps_show",
         "site_apps_hide",
         "webchat_url",
+        "prosody_url",
     ];
 
     /// These options, and those of `global` where these say nothing.
@@ -152,6 +163,7 @@ impl Shared {
             site_apps_show: self.site_apps_show.or(global.site_apps_show),
             site_apps_hide: self.site_apps_hide.or(global.site_apps_hide),
             webchat_url: self.webchat_url.or(global.webchat_url),
+            prosody_url: self.prosody_url.or(global.prosody_url),
         }
     }
 }
@@ -207,6 +219,8 @@ pub struct Paths {
     #[serde(alias = "invites_register_web")]
     pub register: Option<MountPath>,
     pub register_apps: Option<MountPath>,
+    pub invites_register_api: Option<MountPath>,
+    pub admin_api: Option<MountPath>,
 }
 
 impl Paths {
@@ -217,6 +231,8 @@ impl Paths {
             invites_page: self.invites_page.or(global.invites_page),
             register: self.register.or(global.register),
             register_apps: self.register_apps.or(global.register_apps),
+            invites_register_api: self.invites_register_api.or(global.invites_register_api),
+            admin_api: self.admin_api.or(global.admin_api),
         }
     }
 }
@@ -337,6 +353,23 @@ impl<'de> Deserialize<'de> for Url {
             None => Err(de::Error::custom(format!(
                 "{text:?} is not a web address; write for instance \"https://example.com/\""
             ))),
+        }
+    }
+}
+
+/// A `postgres:` URL; it may hold a password.
+#[derive(Debug, Clone)]
+pub struct DatabaseUrl(pub Secret);
+
+impl<'de> Deserialize<'de> for DatabaseUrl {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            Ok(Self(Secret::new(text)))
+        } else {
+            Err(de::Error::custom(
+                "it is not the address of a PostgreSQL database; write for instance \"postgres://invited@db.example/invited\"",
+            ))
         }
     }
 }

@@ -23,6 +23,7 @@ use listeners::TlsProfile;
 use crate::error::Error as CrateError;
 use crate::invite::{Kind, Lifetime};
 use crate::jid::Domain;
+use crate::secret::Secret;
 
 /// Where the file is if nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/invited/invited.toml";
@@ -47,6 +48,7 @@ pub struct Config {
     /// Where it was read from.
     pub path: PathBuf,
     pub data_path: PathBuf,
+    pub database: Database,
     pub http: Http,
     pub bridge: Bridge,
     pub templates_path: Option<PathBuf>,
@@ -54,6 +56,21 @@ pub struct Config {
     pub log_format: file::LogFormat,
     pub hosts: Vec<Host>,
     pub default_host: Option<Domain>,
+}
+
+/// Where everything is kept.
+#[derive(Debug)]
+pub enum Database {
+    /// The database at this address.
+    Postgres {
+        /// It may hold a password.
+        url: Secret,
+        /// From the environment.
+        password: Option<Secret>,
+        ca_file: Option<PathBuf>,
+    },
+    /// The file at this path.
+    Sqlite(PathBuf),
 }
 
 /// The public listeners.
@@ -113,6 +130,8 @@ pub struct Host {
     pub site_apps_show: Option<Vec<String>>,
     pub site_apps_hide: Vec<String>,
     pub webchat_url: Option<String>,
+    /// An `http:` address.
+    pub prosody_url: Option<String>,
     pub xmpp: Xmpp,
 }
 
@@ -124,6 +143,8 @@ pub struct Paths {
     pub register: String,
     /// Pictures and style sheets.
     pub register_apps: String,
+    pub invites_register_api: String,
+    pub admin_api: String,
 }
 
 /// What answers say about errors.
@@ -201,6 +222,16 @@ impl Config {
                 .next()
                 .map(SocketAddr::port),
         };
+        let database = match file.database {
+            Some(file::DatabaseUrl(url)) => Database::Postgres {
+                url,
+                password: std::env::var("INVITED_DATABASE_PASSWORD")
+                    .ok()
+                    .map(Secret::new),
+                ca_file: file.database_ca_file.map(|p| folder.join(p)),
+            },
+            None => Database::Sqlite(data_path.join("invited.sqlite")),
+        };
         let mut hosts = Vec::new();
         for host in parsed.hosts {
             let options = host.options.or(&parsed.global);
@@ -256,13 +287,9 @@ impl Config {
             default_host: listeners.http_default_host.clone(),
             path: path.to_owned(),
             data_path,
+            database,
             hosts,
         })
-    }
-
-    /// The `SQLite` file.
-    pub fn database_file(&self) -> PathBuf {
-        self.data_path.join("invited.sqlite")
     }
 
     /// The file with the key that tokens are sealed under.
@@ -318,6 +345,16 @@ impl Host {
             })?),
             None => None,
         };
+        let prosody_url = options.prosody_url.map(|Url(url)| url);
+        if prosody_url
+            .as_ref()
+            .is_some_and(|url| !url.starts_with("http:"))
+        {
+            return Err(complaint(
+                "prosody_url",
+                "it begins with http://, since Prosody is asked on the same machine",
+            ));
+        }
         let paths = options.http_paths.unwrap_or_default();
         let mounted = |path: Option<file::MountPath>, default: &str| {
             path.map_or_else(
@@ -330,6 +367,8 @@ impl Host {
             invites_page: mounted(paths.invites_page, "/invite"),
             register: mounted(paths.register, "/register"),
             register_apps: mounted(paths.register_apps, "/assets"),
+            invites_register_api: mounted(paths.invites_register_api, "/register_api"),
+            admin_api: mounted(paths.admin_api, "/admin_api"),
         };
         if let Some(twice) = paths.twice() {
             return Err(complaint(
@@ -369,6 +408,7 @@ impl Host {
             site_apps_show: options.site_apps_show,
             site_apps_hide: options.site_apps_hide.unwrap_or_default(),
             webchat_url: options.webchat_url.map(|Url(url)| url),
+            prosody_url,
             xmpp: Xmpp {
                 address,
                 tls: xmpp.tls,
@@ -406,6 +446,8 @@ impl Paths {
             &self.invites_page,
             &self.register,
             &self.register_apps,
+            &self.invites_register_api,
+            &self.admin_api,
         ];
         // It answers as well.
         if self.invites_page != INVITES_PAGE {

@@ -26,12 +26,12 @@ impl Apps {
     pub(super) fn new(host: &Host) -> Self {
         let paths = &host.paths;
         let mut mounted: Vec<_> = [
-            (App::AdminApi, "/admin_api"),
+            (App::AdminApi, paths.admin_api.as_str()),
             (App::Api, "/api"),
             (App::InvitesApi, &paths.invites_api),
             (App::InvitesPage, INVITES_PAGE),
             (App::InvitesPage, &paths.invites_page),
-            (App::InvitesRegisterApi, "/register_api"),
+            (App::InvitesRegisterApi, &paths.invites_register_api),
             (App::Register, &paths.register),
             (App::RegisterApps, &paths.register_apps),
         ]

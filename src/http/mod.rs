@@ -21,8 +21,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Request};
+use axum::extract::{MatchedPath, Path, Request};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
 use http_body_util::{BodyExt as _, Limited};
@@ -33,6 +34,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::app::App;
 use crate::config::{Config, Host, INVITES_PAGE};
 use crate::error::Error;
+use compat::{admin_api, register_api};
 use forwarded::Proxies;
 use pages::apps;
 use pages::templates::Templates;
@@ -49,6 +51,24 @@ fn routes(site: &Site) -> Router {
             get(pages::setup),
         )
         .route(&paths.register, get(pages::form).post(pages::submit))
+        .route(
+            &format!("{}/invite/{{token}}", paths.invites_register_api),
+            any(register_api::invite),
+        )
+        .route(
+            &format!("{}/register", paths.invites_register_api),
+            any(register_api::register),
+        )
+        .route(
+            &format!("{}/invites", paths.admin_api),
+            get(admin_api::list),
+        )
+        .route(
+            &format!("{}/invites/{{id}}", paths.admin_api),
+            get(admin_api::show)
+                .post(admin_api::create)
+                .delete(admin_api::delete),
+        )
         .route(
             &format!(
                 "{}/{}/{{*path}}",
@@ -71,7 +91,21 @@ fn routes(site: &Site) -> Router {
             not_allowed.refuse(&headers, &Error::MethodNotAllowed)
         })
         .layer(CatchPanicLayer::custom(|_| problem_of_panic()))
+        .layer(middleware::from_fn(note_route))
         .with_state(site.clone())
+}
+
+/// Tells the log which route it was. The path itself is left out: some have a token in it.
+async fn note_route(
+    route: Option<MatchedPath>,
+    request: Request,
+    next: middleware::Next,
+) -> Response {
+    let mut response = next.run(request).await;
+    if let Some(route) = route {
+        response.extensions_mut().insert(route);
+    }
+    response
 }
 
 /// One host as handlers see it. Cheap to clone.
@@ -238,8 +272,10 @@ impl Front {
             Err(never) => match never {},
         };
         let response = door.apps.apply(&method, &path, origin.as_ref(), response);
+        let route = response.extensions().get::<MatchedPath>();
+        let route = route.map_or("unknown", MatchedPath::as_str);
         // The query is left out: it holds keys and tokens.
-        tracing::debug!(%method, path, status = response.status().as_u16(), "answered");
+        tracing::debug!(%method, route, status = response.status().as_u16(), "answered");
         response
     }
 }

@@ -11,10 +11,13 @@
 mod api_keys;
 mod backup;
 mod change;
+mod copy;
 mod history;
 mod invite_changes;
 mod invites;
+mod leases;
 mod migrate;
+mod postgres;
 mod registrations;
 mod requests;
 mod sqlite;
@@ -28,9 +31,11 @@ use crate::error::{Cause, Error as CrateError};
 use change::{Change, Rows, Statement};
 
 pub use api_keys::NewKey;
+pub use copy::{Place, Progress, all_columns};
 pub use history::Sweep;
 pub use invite_changes::AlteredInvite;
 pub use invites::{CreatedBy, Creation, InvitePage, ListInvites};
+pub use postgres::Address as PostgresAddress;
 pub use registrations::Attempt;
 pub use requests::Request;
 
@@ -43,6 +48,9 @@ pub enum Error {
     /// A unique constraint had the last word.
     #[error("the change contradicts what is stored")]
     Conflict,
+    /// Changes of other nodes crossed this one, again and again; nothing was changed.
+    #[error("the change was crossed by others")]
+    Crossed,
     /// The database was lost between asking and answering; the change may or may not be there.
     #[error("the database was lost while committing")]
     OutcomeUnknown,
@@ -54,7 +62,7 @@ pub enum Error {
 impl From<Error> for CrateError {
     fn from(error: Error) -> Self {
         match error {
-            Error::Busy => Self::StoreBusy,
+            Error::Busy | Error::Crossed => Self::StoreBusy,
             Error::Conflict => Self::Internal(Box::new(Error::Conflict)),
             Error::OutcomeUnknown => Self::OutcomeUnknown,
             Error::Unavailable(cause) => Self::StoreUnavailable(cause),
@@ -77,7 +85,14 @@ struct Job {
 #[derive(Debug, Clone)]
 pub struct Store {
     writes: mpsc::Sender<Job>,
-    reads: sqlite::Readers,
+    reads: Readers,
+}
+
+/// What reads, by engine.
+#[derive(Debug, Clone)]
+enum Readers {
+    Postgres(postgres::Readers),
+    Sqlite(sqlite::Readers),
 }
 
 impl Store {
@@ -85,7 +100,18 @@ impl Store {
     /// date. A file from a newer version is refused.
     pub fn open_sqlite(path: &Path) -> Result<Self, Error> {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let reads = sqlite::open(path, receiver)?;
+        let reads = Readers::Sqlite(sqlite::open(path, receiver)?);
+        Ok(Self {
+            writes: sender,
+            reads,
+        })
+    }
+
+    /// Connects to the `PostgreSQL` database at `address` and brings its tables up to date. Any
+    /// number of nodes may do that; a database of a newer version is refused.
+    pub async fn open_postgres(address: PostgresAddress) -> Result<Self, Error> {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let reads = Readers::Postgres(postgres::open(address, receiver).await?);
         Ok(Self {
             writes: sender,
             reads,
@@ -111,14 +137,21 @@ impl Store {
 
     /// Runs one `select`.
     async fn read(&self, sql: &'static str, params: Vec<change::Value>) -> Result<Rows, Error> {
-        self.reads.run(Statement::new(sql, params)).await
+        let statement = Statement::new(sql, params);
+        match &self.reads {
+            Readers::Postgres(readers) => readers.run(statement).await,
+            Readers::Sqlite(readers) => readers.run(statement).await,
+        }
     }
 
     /// Whether the database can be read now.
     pub async fn check(&self) -> Result<(), Error> {
         self.read("select count(*) from schema_migrations", Vec::new())
             .await?;
-        self.reads.check_file()
+        match &self.reads {
+            Readers::Postgres(_) => Ok(()),
+            Readers::Sqlite(readers) => readers.check_file(),
+        }
     }
 
     /// Every statement that the store can run, for the test that prepares them all.
@@ -129,6 +162,7 @@ impl Store {
             history::SQL,
             invite_changes::SQL,
             invites::SQL,
+            leases::SQL,
             registrations::SQL,
             requests::SQL,
         ]

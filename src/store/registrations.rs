@@ -21,6 +21,7 @@ pub(super) const SQL: &[&str] = &[
     NOTE_LAST_USE,
     RELEASE,
     GIVE_USE_BACK,
+    FIND_OPEN,
     LIST_OPEN,
     OPEN_CONTACT_CLAIMS,
     LIST_BY_INVITE,
@@ -193,6 +194,16 @@ const GIVE_USE_BACK: &str = "
             where id = $1
               and host = $2
               and settled_by = $3)";
+
+const FIND_OPEN: &str = "
+    select id
+      from registrations
+     where host = $1
+       and localpart = $2
+       and invite_id = $3
+       and confirmed_at is null
+       and released_at is null
+       and kind <> 'contact'";
 
 const LIST_OPEN: &str = "
     select id, localpart, kind, reserved_at
@@ -380,6 +391,20 @@ impl Store {
             .then(GIVE_USE_BACK, vec![id.0.into(), host.into(), mark.into()]);
         let answers = self.commit(change).await?;
         Ok(!answers[0].is_empty())
+    }
+
+    /// The unfinished attempt to give `name` by this invite; there is one at the most.
+    pub async fn find_open(
+        &self,
+        host: &Domain,
+        invite: InviteId,
+        name: &Localpart,
+    ) -> Result<Option<RegistrationId>, Error> {
+        let params = vec![host.as_str().into(), name.as_str().into(), invite.0.into()];
+        let rows = self.read(FIND_OPEN, params).await?;
+        rows.first()
+            .map(|row| Ok(RegistrationId(row.array(0)?)))
+            .transpose()
     }
 
     /// Reservations of accounts and resets that are at least `min_age` seconds old and that

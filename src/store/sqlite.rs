@@ -18,7 +18,7 @@ use crate::clock::Clock;
 /// How many changes share one commit at the most.
 const BATCH: usize = 256;
 /// How long a statement waits for another process's lock, such as a backup's.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS: usize = 4;
 
 /// The connections that read.
@@ -266,15 +266,15 @@ fn apply(connection: &Connection, change: &Change) -> rusqlite::Result<Vec<Rows>
 }
 
 fn execute(connection: &Connection, statement: &Statement) -> rusqlite::Result<Rows> {
-    let mut prepared = connection.prepare_cached(statement.sql)?;
-    for (index, value) in statement.params.iter().enumerate() {
+    rows(connection, statement.sql, &statement.params)
+}
+
+/// Runs one statement.
+pub(super) fn rows(connection: &Connection, sql: &str, params: &[Value]) -> rusqlite::Result<Rows> {
+    let mut prepared = connection.prepare_cached(sql)?;
+    for (index, value) in params.iter().enumerate() {
         let index = index + 1;
-        match value {
-            Value::Bytes(bytes) => prepared.raw_bind_parameter(index, bytes)?,
-            Value::Int(int) => prepared.raw_bind_parameter(index, int)?,
-            Value::Null => prepared.raw_bind_parameter(index, rusqlite::types::Null)?,
-            Value::Text(text) => prepared.raw_bind_parameter(index, text)?,
-        }
+        prepared.raw_bind_parameter(index, value)?;
     }
     let columns = prepared.column_count();
     let mut answer = prepared.raw_query();
@@ -294,6 +294,18 @@ fn execute(connection: &Connection, statement: &Statement) -> rusqlite::Result<R
         rows.push(Row(values.collect::<rusqlite::Result<_>>()?));
     }
     Ok(rows)
+}
+
+impl rusqlite::ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        use rusqlite::types::ToSqlOutput;
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Bytes(bytes) => ValueRef::Blob(bytes),
+            Self::Int(int) => ValueRef::Integer(*int),
+            Self::Null => ValueRef::Null,
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+        }))
+    }
 }
 
 fn answer_all(batch: &mut Vec<Job>, error: impl Fn() -> Error) {

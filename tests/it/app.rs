@@ -5,335 +5,336 @@ use invited::app::{By, NewKey};
 use invited::error::Error;
 use invited::invite::{Kind, Lifetime, NewInvite, State};
 
+use crate::on_both_engines;
 use crate::support::Desk;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_people_racing_for_seven_uses_get_seven() {
-    let desk = Desk::open();
-    let token = desk.invite(|new| new.max_uses = Some(7)).await.token;
-    let attempts = (0..100).map(|n| {
-        let (desk, token) = (&desk, token.expose());
-        async move {
-            let (name, holder) = (format!("user{n}"), format!("holder{n}"));
-            desk.app.reserve(desk.host(), token, &name, &holder).await
-        }
-    });
-    let answers = join_all(attempts).await;
-    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 7);
-    assert!(
-        answers
-            .iter()
-            .all(|answer| matches!(answer, Ok(_) | Err(Error::InviteBusy)))
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_name_goes_to_one_attempt() {
-    let desk = Desk::open();
-    let token = desk.invite(|new| new.max_uses = None).await.token;
-    let attempts = (0..50).map(|n| {
-        let (desk, token) = (&desk, token.expose());
-        async move {
-            desk.app
-                .reserve(desk.host(), token, "theo", &format!("holder{n}"))
-                .await
-        }
-    });
-    let answers = join_all(attempts).await;
-    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
-}
-
-#[tokio::test]
-async fn a_holder_keeps_its_use_under_another_name() {
-    let desk = Desk::open();
-    let token = desk.invite(|_| {}).await.token;
-    let reserve = |name: &'static str, holder: &'static str| {
-        desk.app.reserve(desk.host(), token.expose(), name, holder)
-    };
-    let first = reserve("theo", "a").await.expect("a use");
-    assert_eq!(reserve("thea", "a").await.expect("the same use"), first);
-    assert!(matches!(reserve("tim", "b").await, Err(Error::InviteBusy)));
-    desk.app
-        .confirm(desk.host(), first)
-        .await
-        .expect("confirmed");
-    assert!(matches!(
-        reserve("tim", "a").await,
-        Err(Error::InviteUsedUp)
-    ));
-}
-
-#[tokio::test]
-async fn release_gives_the_use_back_once_and_confirm_counts_once() {
-    let desk = Desk::open();
-    let created = desk.invite(|new| new.max_uses = Some(2)).await;
-    let token = created.token.expose();
-    let uses = async || {
-        let found = desk
-            .app
-            .find_invite(desk.host(), &created.token)
-            .await
-            .expect("it is there");
-        (found.uses, found.unfinished)
-    };
-    let id = desk
-        .app
-        .reserve(desk.host(), token, "theo", "a")
-        .await
-        .expect("a use");
-    assert_eq!(uses().await, (1, 1));
-    for _ in 0..2 {
-        desk.app.release(desk.host(), id).await.expect("released");
-        assert_eq!(uses().await, (0, 0));
+on_both_engines! {
+    async fn a_hundred_people_racing_for_seven_uses_get_seven(desk: Desk) {
+        let token = desk.invite(|new| new.max_uses = Some(7)).await.token;
+        let attempts = (0..100).map(|n| {
+            let (desk, token) = (&desk, token.expose());
+            async move {
+                let (name, holder) = (format!("user{n}"), format!("holder{n}"));
+                desk.app.reserve(desk.host(), token, &name, &holder).await
+            }
+        });
+        let answers = join_all(attempts).await;
+        assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 7);
+        assert!(
+            answers
+                .iter()
+                .all(|answer| matches!(answer, Ok(_) | Err(Error::InviteBusy)))
+        );
     }
-    // The account turned up after all: it is counted, once.
-    for _ in 0..2 {
-        desk.app.confirm(desk.host(), id).await.expect("confirmed");
+}
+
+on_both_engines! {
+    async fn one_name_goes_to_one_attempt(desk: Desk) {
+        let token = desk.invite(|new| new.max_uses = None).await.token;
+        let attempts = (0..50).map(|n| {
+            let (desk, token) = (&desk, token.expose());
+            async move {
+                desk.app
+                    .reserve(desk.host(), token, "theo", &format!("holder{n}"))
+                    .await
+            }
+        });
+        let answers = join_all(attempts).await;
+        assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
+    }
+}
+
+on_both_engines! {
+    async fn a_holder_keeps_its_use_under_another_name(desk: Desk) {
+        let token = desk.invite(|_| {}).await.token;
+        let reserve = |name: &'static str, holder: &'static str| {
+            desk.app.reserve(desk.host(), token.expose(), name, holder)
+        };
+        let first = reserve("theo", "a").await.expect("a use");
+        assert_eq!(reserve("thea", "a").await.expect("the same use"), first);
+        assert!(matches!(reserve("tim", "b").await, Err(Error::InviteBusy)));
+        desk.app
+            .confirm(desk.host(), first)
+            .await
+            .expect("confirmed");
+        assert!(matches!(
+            reserve("tim", "a").await,
+            Err(Error::InviteUsedUp)
+        ));
+    }
+}
+
+on_both_engines! {
+    async fn release_gives_the_use_back_once_and_confirm_counts_once(desk: Desk) {
+        let created = desk.invite(|new| new.max_uses = Some(2)).await;
+        let token = created.token.expose();
+        let uses = async || {
+            let found = desk
+                .app
+                .find_invite(desk.host(), &created.token)
+                .await
+                .expect("it is there");
+            (found.uses, found.unfinished)
+        };
+        let id = desk
+            .app
+            .reserve(desk.host(), token, "theo", "a")
+            .await
+            .expect("a use");
+        assert_eq!(uses().await, (1, 1));
+        for _ in 0..2 {
+            desk.app.release(desk.host(), id).await.expect("released");
+            assert_eq!(uses().await, (0, 0));
+        }
+        // The account turned up after all: it is counted, once.
+        for _ in 0..2 {
+            desk.app.confirm(desk.host(), id).await.expect("confirmed");
+            assert_eq!(uses().await, (1, 0));
+        }
+        desk.app
+            .release(desk.host(), id)
+            .await
+            .expect("changes nothing");
         assert_eq!(uses().await, (1, 0));
     }
-    desk.app
-        .release(desk.host(), id)
-        .await
-        .expect("changes nothing");
-    assert_eq!(uses().await, (1, 0));
 }
 
-#[tokio::test]
-async fn a_fixed_name_is_kept_for_its_invitee_until_it_expires() {
-    let desk = Desk::open();
-    let fixed = |new: &mut NewInvite| {
-        new.localpart = Some("theo".parse().expect("a name"));
-        new.lifetime = Lifetime::Seconds(100);
-    };
-    let theirs = desk.invite(fixed).await.token;
-    let open = desk.invite(|_| {}).await.token;
-    let reserve = |token: &str, name: &'static str| {
-        let token = token.to_owned();
-        let desk = &desk;
-        async move { desk.app.reserve(desk.host(), &token, name, "holder").await }
-    };
-    assert!(matches!(
-        reserve(theirs.expose(), "tim").await,
-        Err(Error::NameMismatch)
-    ));
-    assert!(matches!(
-        reserve(open.expose(), "theo").await,
-        Err(Error::NameHeld)
-    ));
-    assert!(matches!(
-        desk.app.check_name(desk.host(), "Theo").await,
-        Err(Error::NameHeld)
-    ));
-    let mut second = NewInvite::account();
-    fixed(&mut second);
-    let refused = desk
-        .app
-        .create_invite(desk.host(), second, By::Operator)
-        .await;
-    assert!(matches!(refused, Err(Error::NameHeld)));
-
-    desk.app.clock.advance(101);
-    desk.app
-        .check_name(desk.host(), "theo")
-        .await
-        .expect("it is free again");
-    reserve(open.expose(), "theo")
-        .await
-        .expect("it is free again");
-}
-
-#[tokio::test]
-async fn revoking_frees_the_name_and_ends_the_invite() {
-    let desk = Desk::open();
-    let created = desk
-        .invite(|new| new.localpart = Some("theo".parse().expect("a name")))
-        .await;
-    assert!(
-        desk.app
-            .revoke_invite(desk.host(), &created.invite)
-            .await
-            .expect("revoked")
-    );
-    assert!(
-        !desk
+on_both_engines! {
+    async fn a_fixed_name_is_kept_for_its_invitee_until_it_expires(desk: Desk) {
+        let fixed = |new: &mut NewInvite| {
+            new.localpart = Some("theo".parse().expect("a name"));
+            new.lifetime = Lifetime::Seconds(100);
+        };
+        let theirs = desk.invite(fixed).await.token;
+        let open = desk.invite(|_| {}).await.token;
+        let reserve = |token: &str, name: &'static str| {
+            let token = token.to_owned();
+            let desk = &desk;
+            async move { desk.app.reserve(desk.host(), &token, name, "holder").await }
+        };
+        assert!(matches!(
+            reserve(theirs.expose(), "tim").await,
+            Err(Error::NameMismatch)
+        ));
+        assert!(matches!(
+            reserve(open.expose(), "theo").await,
+            Err(Error::NameHeld)
+        ));
+        assert!(matches!(
+            desk.app.check_name(desk.host(), "Theo").await,
+            Err(Error::NameHeld)
+        ));
+        let mut second = NewInvite::account();
+        fixed(&mut second);
+        let refused = desk
             .app
-            .revoke_invite(desk.host(), &created.invite)
+            .create_invite(desk.host(), second, By::Operator)
+            .await;
+        assert!(matches!(refused, Err(Error::NameHeld)));
+
+        desk.app.clock.advance(101);
+        desk.app
+            .check_name(desk.host(), "theo")
             .await
-            .expect("revoked before")
-    );
-    desk.app
-        .check_name(desk.host(), "theo")
-        .await
-        .expect("it is free");
-    let refused = desk
-        .app
-        .reserve(desk.host(), created.token.expose(), "theo", "a")
-        .await;
-    assert!(matches!(refused, Err(Error::InviteRevoked)));
+            .expect("it is free again");
+        reserve(open.expose(), "theo")
+            .await
+            .expect("it is free again");
+    }
 }
 
-#[tokio::test]
-async fn expiry_counts_when_a_token_is_presented_and_not_later() {
-    let desk = Desk::open();
-    let created = desk
-        .invite(|new| new.lifetime = Lifetime::Seconds(10))
-        .await;
-    desk.app.clock.advance(11);
-    let presented = desk.app.look_up(desk.host(), created.token.expose()).await;
-    assert!(matches!(presented, Err(Error::InviteExpired)));
-    desk.app
-        .reserve(desk.host(), created.token.expose(), "theo", "a")
-        .await
-        .expect("it was presented in time");
+on_both_engines! {
+    async fn revoking_frees_the_name_and_ends_the_invite(desk: Desk) {
+        let created = desk
+            .invite(|new| new.localpart = Some("theo".parse().expect("a name")))
+            .await;
+        assert!(
+            desk.app
+                .revoke_invite(desk.host(), &created.invite)
+                .await
+                .expect("revoked")
+        );
+        assert!(
+            !desk
+                .app
+                .revoke_invite(desk.host(), &created.invite)
+                .await
+                .expect("revoked before")
+        );
+        desk.app
+            .check_name(desk.host(), "theo")
+            .await
+            .expect("it is free");
+        let refused = desk
+            .app
+            .reserve(desk.host(), created.token.expose(), "theo", "a")
+            .await;
+        assert!(matches!(refused, Err(Error::InviteRevoked)));
+    }
 }
 
-#[tokio::test]
-async fn a_token_of_one_host_is_unknown_at_another() {
-    let desk = Desk::open();
-    let token = desk.invite(|_| {}).await.token;
-    let other = desk
-        .app
-        .config
-        .host("other.example")
-        .expect("it is configured");
-    let answer = desk.app.look_up(other, token.expose()).await;
-    assert!(matches!(answer, Err(Error::InviteUnknown)));
+on_both_engines! {
+    async fn expiry_counts_when_a_token_is_presented_and_not_later(desk: Desk) {
+        let created = desk
+            .invite(|new| new.lifetime = Lifetime::Seconds(10))
+            .await;
+        desk.app.clock.advance(11);
+        let presented = desk.app.look_up(desk.host(), created.token.expose()).await;
+        assert!(matches!(presented, Err(Error::InviteExpired)));
+        desk.app
+            .reserve(desk.host(), created.token.expose(), "theo", "a")
+            .await
+            .expect("it was presented in time");
+    }
 }
 
-#[tokio::test]
-async fn a_limited_key_makes_what_it_may_in_a_day() {
-    let desk = Desk::open();
-    let new = NewKey {
-        max_per_day: Some(3),
-        ..NewKey::default()
-    };
-    let text = desk
-        .app
-        .create_key(desk.host(), new)
-        .await
-        .expect("a key")
-        .full_text();
-    let make = async || {
+on_both_engines! {
+    async fn a_token_of_one_host_is_unknown_at_another(desk: Desk) {
+        let token = desk.invite(|_| {}).await.token;
+        let other = desk
+            .app
+            .config
+            .host("other.example")
+            .expect("it is configured");
+        let answer = desk.app.look_up(other, token.expose()).await;
+        assert!(matches!(answer, Err(Error::InviteUnknown)));
+    }
+}
+
+on_both_engines! {
+    async fn a_limited_key_makes_what_it_may_in_a_day(desk: Desk) {
+        let new = NewKey {
+            max_per_day: Some(3),
+            ..NewKey::default()
+        };
+        let text = desk
+            .app
+            .create_key(desk.host(), new)
+            .await
+            .expect("a key")
+            .full_text();
+        let make = async || {
+            let key = desk
+                .app
+                .accept_key(desk.host(), &text, invited::api_key::Scope::Create)
+                .await?;
+            desk.app
+                .create_invite(desk.host(), NewInvite::account(), By::Key(&key))
+                .await
+        };
+        for _ in 0..3 {
+            make().await.expect("within the limit");
+        }
+        assert!(matches!(make().await, Err(Error::KeyLimit { .. })));
+        desk.app.clock.advance(86_400);
+        make().await.expect("another day");
+    }
+}
+
+on_both_engines! {
+    async fn a_key_that_was_deleted_meanwhile_makes_nothing(desk: Desk) {
         let key = desk
             .app
-            .accept_key(desk.host(), &text, invited::api_key::Scope::Create)
-            .await?;
-        desk.app
-            .create_invite(desk.host(), NewInvite::account(), By::Key(&key))
+            .create_key(desk.host(), NewKey::default())
             .await
-    };
-    for _ in 0..3 {
-        make().await.expect("within the limit");
+            .expect("a key");
+        let accepted = desk
+            .app
+            .accept_key(
+                desk.host(),
+                &key.full_text(),
+                invited::api_key::Scope::Create,
+            )
+            .await
+            .expect("it is good");
+        desk.app
+            .delete_key(desk.host(), &key.id)
+            .await
+            .expect("deleted");
+        let refused = desk
+            .app
+            .create_invite(desk.host(), NewInvite::account(), By::Key(&accepted))
+            .await;
+        assert!(matches!(refused, Err(Error::KeyRefused)));
     }
-    assert!(matches!(make().await, Err(Error::KeyLimit { .. })));
-    desk.app.clock.advance(86_400);
-    make().await.expect("another day");
 }
 
-#[tokio::test]
-async fn a_key_that_was_deleted_meanwhile_makes_nothing() {
-    let desk = Desk::open();
-    let key = desk
-        .app
-        .create_key(desk.host(), NewKey::default())
-        .await
-        .expect("a key");
-    let accepted = desk
-        .app
-        .accept_key(
-            desk.host(),
-            &key.full_text(),
-            invited::api_key::Scope::Create,
-        )
-        .await
-        .expect("it is good");
-    desk.app
-        .delete_key(desk.host(), &key.id)
-        .await
-        .expect("deleted");
-    let refused = desk
-        .app
-        .create_invite(desk.host(), NewInvite::account(), By::Key(&accepted))
-        .await;
-    assert!(matches!(refused, Err(Error::KeyRefused)));
+on_both_engines! {
+    async fn a_server_that_repeats_itself_gets_the_same_invite(desk: Desk) {
+        let token = invited::token::InviteToken::generate();
+        let make = async |name: Option<&str>| {
+            let mut new = NewInvite::account();
+            new.localpart = name.map(|name| name.parse().expect("a name"));
+            new.token = Some(token.clone());
+            desk.app.create_invite(desk.host(), new, By::Server).await
+        };
+        let first = make(None).await.expect("made");
+        assert_eq!(
+            make(None).await.expect("the same").invite.id,
+            first.invite.id
+        );
+        assert!(matches!(make(Some("theo")).await, Err(Error::TokenTaken)));
+    }
 }
 
-#[tokio::test]
-async fn a_server_that_repeats_itself_gets_the_same_invite() {
-    let desk = Desk::open();
-    let token = invited::token::InviteToken::generate();
-    let make = async |name: Option<&str>| {
-        let mut new = NewInvite::account();
-        new.localpart = name.map(|name| name.parse().expect("a name"));
-        new.token = Some(token.clone());
-        desk.app.create_invite(desk.host(), new, By::Server).await
-    };
-    let first = make(None).await.expect("made");
-    assert_eq!(
-        make(None).await.expect("the same").invite.id,
-        first.invite.id
-    );
-    assert!(matches!(make(Some("theo")).await, Err(Error::TokenTaken)));
-}
-
-#[tokio::test]
-async fn a_contact_token_is_claimed_once_and_lapses_when_nobody_confirms() {
-    let desk = Desk::open();
-    let token = desk
-        .invite(|new| {
-            new.kind = Kind::Contact;
-            new.allow_registration = false;
-            new.localpart = Some("nora".parse().expect("a name"));
-        })
-        .await
-        .token;
-    let claim = async |inviter: &str| {
-        desk.app
-            .claim_contact(desk.host(), token.expose(), inviter)
+on_both_engines! {
+    async fn a_contact_token_is_claimed_once_and_lapses_when_nobody_confirms(desk: Desk) {
+        let token = desk
+            .invite(|new| {
+                new.kind = Kind::Contact;
+                new.allow_registration = false;
+                new.localpart = Some("nora".parse().expect("a name"));
+            })
             .await
-    };
-    assert!(matches!(claim("theo").await, Err(Error::InviteNotForThis)));
-    claim("nora").await.expect("claimed");
-    assert!(claim("nora").await.is_err());
-    desk.app.clock.advance(61);
-    desk.app.release_lapsed_claims().await.expect("swept");
-    let (_, _, id) = claim("nora").await.expect("free again");
-    desk.app.confirm(desk.host(), id).await.expect("confirmed");
-    let found = desk
-        .app
-        .find_invite(desk.host(), &token)
-        .await
-        .expect("it is there");
-    assert_eq!(found.state(desk.app.clock.now()), State::UsedUp);
+            .token;
+        let claim = async |inviter: &str| {
+            desk.app
+                .claim_contact(desk.host(), token.expose(), inviter)
+                .await
+        };
+        assert!(matches!(claim("theo").await, Err(Error::InviteNotForThis)));
+        claim("nora").await.expect("claimed");
+        assert!(claim("nora").await.is_err());
+        desk.app.clock.advance(61);
+        desk.app.release_lapsed_claims().await.expect("swept");
+        let (_, _, id) = claim("nora").await.expect("free again");
+        desk.app.confirm(desk.host(), id).await.expect("confirmed");
+        let found = desk
+            .app
+            .find_invite(desk.host(), &token)
+            .await
+            .expect("it is there");
+        assert_eq!(found.state(desk.app.clock.now()), State::UsedUp);
+    }
 }
 
-#[tokio::test]
-async fn bad_invites_are_refused_by_field() {
-    let desk = Desk::open();
-    let refused = async |change: fn(&mut NewInvite)| {
-        let mut new = NewInvite::account();
-        change(&mut new);
-        match desk.app.create_invite(desk.host(), new, By::Operator).await {
-            Err(Error::Invalid { field, .. }) => field,
-            other => panic!("{other:?}"),
-        }
-    };
-    assert_eq!(refused(|new| new.max_uses = Some(0)).await, "max_uses");
-    assert_eq!(
-        refused(|new| new.lifetime = Lifetime::Seconds(-1)).await,
-        "expires_in"
-    );
-    assert_eq!(
-        refused(|new| new.lifetime = Lifetime::Seconds(i64::MAX)).await,
-        "expires_in"
-    );
-    assert_eq!(
-        refused(|new| new.localpart = Some("thé".parse().expect("a name"))).await,
-        "username"
-    );
-    assert_eq!(refused(|new| new.kind = Kind::Contact).await, "inviter");
-    assert_eq!(
-        refused(|new| new.details.note = Some("x".repeat(20_000))).await,
-        "additional_data"
-    );
+on_both_engines! {
+    async fn bad_invites_are_refused_by_field(desk: Desk) {
+        let refused = async |change: fn(&mut NewInvite)| {
+            let mut new = NewInvite::account();
+            change(&mut new);
+            match desk.app.create_invite(desk.host(), new, By::Operator).await {
+                Err(Error::Invalid { field, .. }) => field,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(refused(|new| new.max_uses = Some(0)).await, "max_uses");
+        assert_eq!(
+            refused(|new| new.lifetime = Lifetime::Seconds(-1)).await,
+            "expires_in"
+        );
+        assert_eq!(
+            refused(|new| new.lifetime = Lifetime::Seconds(i64::MAX)).await,
+            "expires_in"
+        );
+        assert_eq!(
+            refused(|new| new.localpart = Some("thé".parse().expect("a name"))).await,
+            "username"
+        );
+        assert_eq!(refused(|new| new.kind = Kind::Contact).await, "inviter");
+        assert_eq!(
+            refused(|new| new.details.note = Some("x".repeat(20_000))).await,
+            "additional_data"
+        );
+    }
 }

@@ -239,3 +239,127 @@ fn an_invite_is_shown_listed_and_revoked() {
     let (_, shown, _) = shell.run(&["invite", "show", "example.com", token]);
     assert!(shown.contains("state    revoked"), "{shown}");
 }
+
+#[test]
+fn an_invite_is_changed_and_restored() {
+    let shell = Shell::new();
+    let run = |words: &[&str]| shell.run(&[&["invite"], words].concat());
+    let token = "spring-party-2027";
+    let (code, link, errors) = run(&[
+        "create",
+        "example.com",
+        "--max-uses",
+        "20",
+        "--token",
+        token,
+    ]);
+    assert_eq!((code, errors.as_str()), (0, ""));
+    assert_eq!(link, "https://example.com/invite?spring-party-2027\n");
+
+    assert_eq!(
+        run(&["change", "example.com", token]).0,
+        2,
+        "what to change?"
+    );
+    let change = [
+        "change",
+        "example.com",
+        token,
+        "--unlimited",
+        "--note",
+        "for all",
+    ];
+    assert_eq!(run(&change), (0, String::new(), String::new()));
+    let (_, shown, _) = run(&["show", "example.com", token, "--json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+    assert_eq!(
+        (&shown["max_uses"], &shown["note"]),
+        (&serde_json::Value::Null, &"for all".into())
+    );
+
+    assert_eq!(
+        run(&["restore", "example.com", token]),
+        (
+            1,
+            String::new(),
+            "invited: This invite is not revoked.\n".into()
+        )
+    );
+    assert_eq!(run(&["revoke", "example.com", token]).0, 0);
+    assert_eq!(run(&["restore", "example.com", token]).0, 0);
+    let (_, shown, _) = run(&["show", "example.com", token]);
+    assert!(shown.contains("state    open"), "{shown}");
+}
+
+#[test]
+fn a_user_without_history_is_told_as_such() {
+    let shell = Shell::new();
+    let (code, shown, _) = shell.run(&["user", "show", "nora@example.com"]);
+    assert_eq!(
+        (code, shown.as_str()),
+        (
+            0,
+            "nora@example.com\n  no record of how this account was made\n  open invites: 0\n  invited nobody so far\n"
+        )
+    );
+    shell.run(&["invite", "contact", "nora@example.com"]);
+    let (_, shown, _) = shell.run(&["user", "show", "nora@example.com", "--json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+    assert_eq!(shown["open_invites"], 1);
+    assert_eq!(
+        shell.run(&["user", "revoke-invites", "nora@example.com"]),
+        (0, "Revoked 1 invite.\n".into(), String::new())
+    );
+    assert_eq!(shell.run(&["user", "show", "nora"]).0, 2);
+}
+
+#[test]
+fn a_backup_holds_what_there_is_and_overwrites_nothing() {
+    let shell = Shell::new();
+    let target = shell.0.path().join("copy.sqlite");
+    let file = target.to_str().expect("a path");
+    let (code, _, errors) = shell.run(&["backup", file]);
+    assert_eq!(code, 1);
+    assert!(errors.contains("there is no database yet"), "{errors}");
+
+    let (_, link, _) = shell.run(&["invite", "create", "example.com"]);
+    let (code, told, errors) = shell.run(&["backup", file]);
+    assert_eq!((code, errors.as_str()), (0, ""));
+    assert!(told.contains("link.key"), "{told}");
+    let (code, _, errors) = shell.run(&["backup", file]);
+    assert_eq!(code, 1);
+    assert!(errors.contains("copy.sqlite: File exists"), "{errors}");
+
+    // Restoring: the copy in place of the file, with nothing of the old one beside it.
+    let data = shell.0.path().join("data");
+    for name in ["invited.sqlite", "invited.sqlite-wal", "invited.sqlite-shm"] {
+        let _ = std::fs::remove_file(data.join(name));
+    }
+    std::fs::rename(&target, data.join("invited.sqlite")).expect("moved");
+    let (_, list, _) = shell.run(&["invite", "list", "example.com", "--json"]);
+    let list: serde_json::Value = serde_json::from_str(&list).expect("JSON");
+    assert_eq!(list[0]["url"], link.trim_end());
+}
+
+#[test]
+fn doctor_names_what_is_not_there() {
+    let shell = Shell::new();
+    let base = std::fs::read_to_string(shell.config()).expect("a configuration");
+    let nobody = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = nobody.local_addr().expect("an address").port();
+    drop(nobody);
+    let text = format!(
+        "bridge.listen = \"127.0.0.1:{port}\"\n{base}xmpp.address = \"127.0.0.1:{port}\"\n"
+    );
+    std::fs::write(shell.config(), text).expect("written");
+    let (code, told, errors) = shell.run(&["doctor"]);
+    assert_eq!(code, 1, "{told}{errors}");
+    assert!(
+        told.contains("invited.sqlite can be read and written"),
+        "{told}"
+    );
+    let expected = format!("PROBLEM  no daemon answers on 127.0.0.1:{port} (bridge.listen)");
+    assert!(told.contains(&expected), "{told}");
+    assert!(told.contains("PROBLEM  example.com: "), "{told}");
+    assert_eq!(errors, "invited: there are 2 problems\n");
+}

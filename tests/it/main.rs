@@ -3,8 +3,12 @@
 mod app;
 mod certificates;
 mod cli;
+mod compat;
 mod config;
+mod history;
 mod http_options;
+mod moving;
+mod postgres;
 mod store;
 mod support;
 mod tidy;

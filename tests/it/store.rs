@@ -42,7 +42,7 @@ async fn a_database_of_a_newer_version_is_refused_by_name() {
     let connection = rusqlite::Connection::open(&file).expect("it opens");
     connection
         .execute(
-            "insert into schema_migrations values (999, 'future', 'x', 0)",
+            "insert into schema_migrations values (999, 'future', 'x', 999, 0)",
             [],
         )
         .expect("a row");

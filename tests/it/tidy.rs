@@ -136,3 +136,40 @@ fn every_file_says_what_it_is_for() {
         );
     }
 }
+
+#[test]
+fn the_table_of_capabilities_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = fs::read_to_string(root.join("docs/compatibility.md")).expect("the table");
+    let mut tests = String::new();
+    let mut folders = vec![root.join("tests"), root.join("src"), root.join("prosody")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let ours = !path.ends_with(".venv") && !path.ends_with("node_modules");
+            if path.is_dir() && ours {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs" || e == "py") {
+                tests.push_str(&fs::read_to_string(&path).expect("a source file"));
+            }
+        }
+    }
+    let mut named = 0;
+    for row in table.lines().filter(|line| line.starts_with("| ")).skip(2) {
+        let shown_by = row
+            .trim_end_matches(" |")
+            .rsplit(" | ")
+            .next()
+            .expect("a cell");
+        for name in shown_by.split('`').skip(1).step_by(2) {
+            named += 1;
+            let is_there = if name.contains('/') {
+                root.join(name).exists()
+            } else {
+                tests.contains(&format!("def {name}(")) || tests.contains(&format!("fn {name}("))
+            };
+            assert!(is_there, "there is no test {name:?}");
+        }
+    }
+    assert!(named > 40, "{named}");
+}

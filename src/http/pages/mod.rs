@@ -22,6 +22,7 @@ use crate::error::Error;
 use crate::invite::{Invite, Kind};
 
 pub use landing::{landing, setup};
+pub(super) use register::register;
 pub use register::{form, submit};
 
 /// Nothing but our own style sheet and images; forms go nowhere else; nobody frames us.

@@ -108,7 +108,7 @@ pub async fn submit(
         guard.set_cookie(&mut response, &nonce);
         return response;
     }
-    match register(&site, &sent).await {
+    match register(&site, &sent.token, &sent.user, &sent.password).await {
         Ok(address) => registered(&site, &invite, &sent.app_id, &address, &headers),
         Err(error) => {
             log(&error);
@@ -121,10 +121,15 @@ pub async fn submit(
 }
 
 /// Runs to its end even if the visitor goes away meanwhile.
-async fn register(site: &Site, sent: &Submission) -> Result<BareJid, Error> {
+pub(in crate::http) async fn register(
+    site: &Site,
+    token: &str,
+    user: &str,
+    password: &str,
+) -> Result<BareJid, Error> {
     let app = site.app.clone();
     let index = site.index;
-    let (token, user, password) = (sent.token.clone(), sent.user.clone(), sent.password.clone());
+    let (token, user, password) = (token.to_owned(), user.to_owned(), password.to_owned());
     tokio::spawn(async move {
         let host = &app.config.hosts[index];
         app.register(host, &token, &user, &password).await

@@ -13,7 +13,7 @@ from .waiting import free_port, wait_until
 BINARY = Path(os.environ.get("INVITED_BIN", REPOSITORY / "target" / "debug" / "invited")).resolve()
 
 CONFIG = """
-data_path = {data}
+{database}data_path = {data}
 http_ports = [{port}]
 http_interfaces = ["127.0.0.1"]
 http_external_url = "{url}/"
@@ -36,7 +36,7 @@ ca_file = {authority}
 class Invited(Server):
     """`invited serve`, with the XMPP server at `xmpp_port` and the certificates of `authority`."""
 
-    def __init__(self, directory, *, xmpp_port, authority, log_level="debug", max_connections=4096):
+    def __init__(self, directory, *, xmpp_port, authority, log_level="debug", max_connections=4096, database=None):
         directory.mkdir(parents=True)
         self.directory = directory
         self.data = directory / "data"
@@ -48,6 +48,7 @@ class Invited(Server):
         self.config = directory / "invited.toml"
         self.config.write_text(
             CONFIG.format(
+                database=f"database = {json.dumps(database)}\n" if database else "",
                 data=json.dumps(str(self.data)),
                 port=self.port,
                 url=self.url,
