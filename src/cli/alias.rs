@@ -1,8 +1,11 @@
-//! `invited mod_invites_api …`, as `prosodyctl mod_invites_api …` behaves, so that scripts and
-//! documents written for it hold. Where Prosody forgets to fail, this fails.
+//! `invited mod_invites …` and `invited mod_invites_api …`, as `prosodyctl` has them, so that
+//! scripts and documents written for it hold. Where Prosody forgets to fail, these fail.
 
 use super::{Failure, Outcome, block_on, key, open, print};
+use crate::app::By;
 use crate::config::{self, Config};
+use crate::invite::{Kind, NewInvite};
+use crate::jid::Localpart;
 
 const USAGE: &str = "Usage:
 
@@ -50,6 +53,85 @@ pub(super) fn mod_invites_api(
         Err(Failure::Failed(_)) if deleting => fail("Error: key not found"),
         other => other,
     }
+}
+
+const GENERATE_USAGE: &str = "usage: invited mod_invites generate example.com";
+const GENERATE_HELP: &str = "\
+usage: invited mod_invites generate DOMAIN --reset USERNAME
+usage: invited mod_invites generate DOMAIN [--admin] [--role ROLE] [--group GROUPID]...
+
+    --reset USERNAME  a password reset link, with no other option
+    --admin           make the new user an admin, as --role prosody:admin
+    --role ROLE       give the new user this role; the last one wins
+    --group GROUPID   add the new user to this group; may be given several times";
+
+pub(super) fn mod_invites(
+    words: &[String],
+    config: impl FnOnce() -> Result<Config, config::Error>,
+) -> Outcome {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let (host, options) = match *words.as_slice() {
+        ["generate", "--help", ..] | ["generate", _, "--help", ..] => return usage(GENERATE_HELP),
+        ["generate", host, ref options @ ..] => (host, options),
+        _ => return usage(GENERATE_USAGE),
+    };
+    let config = config()?;
+    if config.host(host).is_err() {
+        return fail(&format!("Host {host} does not exist"));
+    }
+    match asked_for(options) {
+        Ok(new) => block_on(generate(config, host, new)),
+        Err(complaint) => usage(complaint.as_str()),
+    }
+}
+
+/// The invite that the options describe, or a complaint.
+fn asked_for(options: &[&str]) -> Result<NewInvite, String> {
+    let mut new = NewInvite::account();
+    let mut options = options.iter();
+    while let Some(option) = options.next() {
+        match *option {
+            "--admin" => new.details.roles = vec!["prosody:admin".into()],
+            "--role" => {
+                let role = options.next().ok_or("Please supply a role name")?;
+                new.details.roles = vec![(*role).into()];
+            }
+            "--group" | "-g" => {
+                let group = options.next().ok_or("Please supply a group ID")?;
+                new.details.groups.push((*group).into());
+            }
+            "--reset" => {
+                let name: Option<Localpart> = options.next().and_then(|name| name.parse().ok());
+                new.localpart = Some(
+                    name.ok_or("Please supply a valid username to generate a reset link for")?,
+                );
+                new.kind = Kind::Reset;
+            }
+            "--help" => return Err(GENERATE_HELP.into()),
+            other => return Err(format!("unexpected argument: {other}")),
+        }
+    }
+    if new.kind == Kind::Reset && !new.details.roles.is_empty() {
+        return Err("--role/--admin and --reset are mutually exclusive".into());
+    }
+    if new.kind == Kind::Reset && !new.details.groups.is_empty() {
+        return Err("--group and --reset are mutually exclusive".into());
+    }
+    Ok(new)
+}
+
+async fn generate(config: Config, host: &str, mut new: NewInvite) -> Outcome {
+    let app = open(config).await?;
+    new.details.source = Some("command line".into());
+    let host = app.config.host(host)?;
+    let created = app.create_invite(host, new, By::Operator).await?;
+    print(&app.landing_url(host, &created.invite, &created.token))
+}
+
+/// As [`fail`], for words that make no command.
+fn usage(text: &str) -> Outcome {
+    print(text)?;
+    Err(Failure::Silent(2))
 }
 
 /// As Prosody does, complaints go where answers go.

@@ -10,6 +10,7 @@ mod invite;
 mod key;
 mod logging;
 mod migrate_store;
+mod plugin;
 mod progress;
 mod serve;
 mod user;
@@ -85,6 +86,13 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         ca_file: Option<PathBuf>,
     },
+    /// Links as `prosodyctl mod_invites` prints them: generate.
+    #[command(name = "mod_invites", disable_help_flag = true)]
+    ModInvites {
+        /// generate HOST [--reset USERNAME | [--admin] [--role ROLE] [--group GROUP]...].
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// API keys as `prosodyctl mod_invites_api` has them: create, list, delete.
     #[command(name = "mod_invites_api", disable_help_flag = true)]
     ModInvitesApi {
@@ -92,6 +100,9 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
+    /// Install the module for Prosody where there is no LuaRocks.
+    #[command(subcommand)]
+    Plugin(plugin::Command),
     /// Run the daemon.
     Serve,
     /// Show who invited whom.
@@ -185,7 +196,9 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::MigrateStore { from, to, ca_file } => {
             block_on(migrate_store::run(&from, &to, ca_file.as_deref()))
         }
+        Command::ModInvites { words } => alias::mod_invites(&words, config),
         Command::ModInvitesApi { words } => alias::mod_invites_api(&words, config),
+        Command::Plugin(command) => plugin::run(&command, config().ok().as_ref()),
         Command::Serve => serve::run(config()?),
         Command::User(command) => {
             let config = config()?;

@@ -99,7 +99,7 @@ pub struct Shared {
     pub site_apps_hide: Option<Vec<String>>,
     /// Address of a web chat where new users can sign in at once.
     pub webchat_url: Option<Url>,
-    /// Where Prosody's `mod_invites_invited_tokens` says whether Prosody's own tokens are good on
+    /// Where Prosody's `mod_invited_tokens` says whether Prosody's own tokens are good on
     /// `/admin_api`; without it only API keys count there.
     pub prosody_url: Option<Url>,
 }

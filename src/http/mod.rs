@@ -12,6 +12,7 @@ pub mod error;
 mod forwarded;
 pub mod listen;
 pub mod pages;
+pub mod rocks;
 pub mod tls;
 
 use std::collections::HashMap;
@@ -38,6 +39,7 @@ use compat::{admin_api, register_api};
 use forwarded::Proxies;
 use pages::apps;
 use pages::templates::Templates;
+use rocks::Rocks;
 
 /// Every public address of one host.
 fn routes(site: &Site) -> Router {
@@ -198,6 +200,7 @@ struct FrontParts {
     doors: HashMap<String, Arc<Door>>,
     default: Option<Arc<Door>>,
     proxies: Proxies,
+    rocks: Rocks,
     max_content_size: usize,
     body_timeout: Duration,
 }
@@ -249,6 +252,7 @@ impl Front {
                 trusted: config.http.trusted_proxies.clone(),
                 legacy: config.http.legacy_x_forwarded,
             },
+            rocks: Rocks::pack()?,
             max_content_size: config.http.max_content_size,
             body_timeout: config.http.request_timeout,
         })))
@@ -256,6 +260,9 @@ impl Front {
 
     /// Answers a request whose body is complete.
     pub async fn dispatch(&self, mut request: Request, peer: Peer) -> Response {
+        if let Some(name) = request.uri().path().strip_prefix("/rocks/") {
+            return self.0.rocks.serve(request.method(), name);
+        }
         let Some(name) = host_name(&request) else {
             return (StatusCode::BAD_REQUEST, "The request has no Host header.\n").into_response();
         };

@@ -10,6 +10,7 @@ pub(super) const SQL: &[&str] = &[
     FREE_NAMES,
     REVOKE_ALL,
     FREE_ALL_NAMES,
+    CREATORS,
     RESTORE,
     ALTER,
     DROP_STALE_HOLDS,
@@ -47,6 +48,27 @@ const FREE_ALL_NAMES: &str = "
             where host = $1
               and creator = $2
               and revoked_at is not null)";
+
+/// Those of whom [`REVOKE_ALL`] would take something back that can still be used.
+const CREATORS: &str = "
+    select creator as name
+      from invites
+     where host = $1
+       and creator > $2
+       and revoked_at is null
+       and (max_uses is null or uses < max_uses)
+       and (expires_at is null or expires_at >= $3)
+     union
+    select localpart
+      from invites
+     where host = $1
+       and kind = 'reset'
+       and localpart > $2
+       and revoked_at is null
+       and (max_uses is null or uses < max_uses)
+       and (expires_at is null or expires_at >= $3)
+     order by name
+     limit $4";
 
 /// Not if somebody else holds its name meanwhile.
 const RESTORE: &str = "
@@ -153,6 +175,25 @@ impl Store {
             .then(FREE_ALL_NAMES, vec![host.into(), creator.as_str().into()]);
         let answers = self.commit(change).await?;
         Ok(answers[0].len())
+    }
+
+    /// Local users whose invites, or resets of whose passwords, can still be used: by name, at most
+    /// `limit` after `after`.
+    pub async fn creators(
+        &self,
+        host: &Domain,
+        after: &str,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Localpart>, Error> {
+        let params = vec![
+            host.as_str().into(),
+            after.into(),
+            now.0.into(),
+            i64::try_from(limit).unwrap_or(i64::MAX).into(),
+        ];
+        let rows = self.read(CREATORS, params).await?;
+        rows.iter().map(|row| row.parsed(0)).collect()
     }
 
     /// Makes a revoked invite good again; `false` if it is not revoked, or its name is held by

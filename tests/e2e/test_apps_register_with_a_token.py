@@ -35,7 +35,7 @@ def test_slixmpp_and_xmpp_js_are_refused_with_a_used_token(site):
 
 
 def test_an_admin_creates_an_account_invite_in_the_app(site):
-    invite = _command(site, "admin", "urn:xmpp:invite#create-account")
+    invite = _command(site, "admin", "urn:xmpp:invite#create-account", "complete")
     assert invite["landing-url"].startswith(f"{site.invited.url}/invite?")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", invite["expire"])
     token = _token(invite, r"xmpp:localhost\?register;preauth=(\w+)")
@@ -56,10 +56,10 @@ def test_only_admins_create_account_invites_in_the_app(site):
     assert refusal.value.condition == "forbidden"
 
 
-def _command(site, name, node):
+def _command(site, name, node, action="execute"):
     async def execute():
         async with chat.signed_in(site.prosody, name, PASSWORD) as client:
-            return await client.command(node)
+            return (await client.command(node, action)).fields
 
     return run(execute())
 

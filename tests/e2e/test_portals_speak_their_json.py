@@ -269,7 +269,7 @@ def check_form(body, call):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    modules = ["http", "tokenauth", "invites_invited_tokens", "e2e_tokens"]
+    modules = ["http", "tokenauth", "invited_tokens", "e2e_tokens"]
     site = Site(tmp_path_factory.mktemp("site"), modules=modules)
     point_at(site, f"http://127.0.0.1:{site.prosody.http_port}/invited")
     with site:

@@ -12,7 +12,8 @@ from harness.waiting import wait_until
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     modules = ["http", "invites_api", "invites_page", "register_apps"]
-    with Site(tmp_path_factory.mktemp("site"), modules=modules) as site:
+    without = ["mod_invites_api.lua"]
+    with Site(tmp_path_factory.mktemp("site"), modules=modules, without=without) as site:
         yield site
 
 

@@ -1,6 +1,8 @@
 //! Tests of the parts together; folders mirror `src/`.
 
 mod app;
+
+mod bridge;
 mod certificates;
 mod cli;
 mod compat;

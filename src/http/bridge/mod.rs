@@ -107,11 +107,16 @@ impl Bridge {
         let question = Question::new(app, &fields)?;
         app.metrics.note_question(question.host(), app.clock.now());
         match operation {
+            "api_create" => question.api_create().await,
             "check_name" => question.check_name().await,
             "claim_contact" => question.claim_contact().await,
             "confirm" => question.confirm().await,
             "create" => question.create().await,
+            "creators" => question.creators().await,
             "health" => question.health().await,
+            "key_create" => question.key_create().await,
+            "key_delete" => question.key_delete().await,
+            "key_list" => question.key_list().await,
             "lookup" => question.look_up().await,
             "open" => question.open().await,
             "pending" => question.pending().await,

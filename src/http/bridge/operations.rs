@@ -1,17 +1,19 @@
 //! One function for each operation of `docs/bridge.md`: form in, app, form out.
 
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde_json::{Map, Value, json};
 
-use crate::app::{App, By};
+use crate::app::{App, By, NewKey};
 use crate::config::Host;
 use crate::error::Error;
+use crate::http::compat::invites_api;
 use crate::invite::{Details, Invite, InviteId, Kind, Lifetime, NewInvite, State};
 use crate::jid::Localpart;
 use crate::registration::RegistrationId;
 use crate::store::ListInvites;
 use crate::token::InviteToken;
 
-/// Most invites on one page of `pending`.
+/// Most invites on one page of `pending`, and users on one of `creators`.
 const PAGE: usize = 500;
 
 /// The fields of a question, and the host that it is about.
@@ -202,6 +204,72 @@ impl<'a> Question<'a> {
             answer["next"] = json!(next.to_string());
         }
         Ok(answer)
+    }
+
+    /// A request for `/invites_api` at Prosody's own port.
+    pub(super) async fn api_create(&self) -> Answer {
+        let method = Method::from_bytes(self.text("method")?.as_bytes())
+            .map_err(|e| Error::invalid("method", e.to_string()))?;
+        let mut headers = HeaderMap::new();
+        for (field, name) in [
+            ("authorization", header::AUTHORIZATION),
+            ("purpose", HeaderName::from_static("sec-purpose")),
+        ] {
+            if let Some(text) = self.maybe_text(field)? {
+                let value = HeaderValue::from_str(text)
+                    .map_err(|e| Error::invalid(field, e.to_string()))?;
+                headers.insert(name, value);
+            }
+        }
+        let query = self.maybe_text("query")?.unwrap_or_default();
+        let (status, location) =
+            invites_api::create(self.app, self.host, &method, query, &headers).await?;
+        let location = location
+            .to_str()
+            .map_err(|e| Error::Internal(Box::new(e)))?;
+        Ok(json!({"status": status.as_u16(), "location": location}))
+    }
+
+    pub(super) async fn creators(&self) -> Answer {
+        let after = self.maybe_text("after")?.unwrap_or_default();
+        let now = self.app.clock.now();
+        let users = self
+            .app
+            .store
+            .creators(&self.host.domain, after, PAGE, now)
+            .await?;
+        let users: Vec<&str> = users.iter().map(Localpart::as_str).collect();
+        let mut answer = json!({ "users": users });
+        if let (PAGE.., Some(last)) = (users.len(), users.last()) {
+            answer["next"] = json!(last);
+        }
+        Ok(answer)
+    }
+
+    pub(super) async fn key_create(&self) -> Answer {
+        let new = NewKey {
+            name: self.maybe_text("name")?.map(str::to_owned),
+            ..NewKey::default()
+        };
+        let key = self.app.create_key(self.host, new).await?;
+        Ok(json!({"key": key.full_text()}))
+    }
+
+    pub(super) async fn key_list(&self) -> Answer {
+        let keys = self.app.store.list_keys(&self.host.domain).await?;
+        let keys: Vec<Value> = keys
+            .into_iter()
+            .map(|key| match key.name {
+                Some(name) => json!({"id": key.id, "name": name}),
+                None => json!({"id": key.id}),
+            })
+            .collect();
+        Ok(json!({ "keys": keys }))
+    }
+
+    pub(super) async fn key_delete(&self) -> Answer {
+        self.app.delete_key(self.host, self.text("id")?).await?;
+        Ok(json!({}))
     }
 
     pub(super) async fn revoke_all(&self) -> Answer {

@@ -9,7 +9,8 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 
 use crate::api_key::Scope;
-use crate::app::By;
+use crate::app::{App, By};
+use crate::config::Host;
 use crate::error::Error;
 use crate::http::Site;
 use crate::http::error::{log, wants_page};
@@ -22,17 +23,17 @@ pub async fn handle(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    let query = Query::parse(query.as_deref().unwrap_or_default());
-    let get_makes_invites = site.host().invites_api_get;
-    let mut response = match method {
-        Method::OPTIONS => Response::new(Body::empty()),
-        Method::GET if is_prefetch(&headers) => refuse(&site, &headers, &Error::Prefetch),
-        Method::GET if get_makes_invites => create(&site, &headers, &query).await,
-        Method::POST => create(&site, &headers, &query).await,
-        _ => refuse(&site, &headers, &Error::MethodNotAllowed),
+    let query = query.unwrap_or_default();
+    let mut response = if method == Method::OPTIONS {
+        Response::new(Body::empty())
+    } else {
+        match create(&site.app, site.host(), &method, &query, &headers).await {
+            Ok((status, location)) => respond(status, location),
+            Err(error) => refuse(&site, &headers, &error),
+        }
     };
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-        let allow = if get_makes_invites {
+        let allow = if site.host().invites_api_get {
             "OPTIONS, GET, POST"
         } else {
             "OPTIONS, POST"
@@ -48,39 +49,42 @@ pub async fn handle(
     response
 }
 
-async fn create(site: &Site, headers: &HeaderMap, query: &Query) -> Response {
-    match try_create(site, headers, query).await {
-        Ok(location) => {
-            let status = if query.redirect {
-                StatusCode::SEE_OTHER
-            } else {
-                StatusCode::CREATED
-            };
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = status;
-            response.headers_mut().insert(header::LOCATION, location);
-            response
-        }
-        Err(error) => refuse(site, headers, &error),
+/// Makes one account invite if the request may: the status of the answer and its `Location`. Prosody's
+/// own port asks for the same through the bridge.
+pub(in crate::http) async fn create(
+    app: &App,
+    host: &Host,
+    method: &Method,
+    query: &str,
+    headers: &HeaderMap,
+) -> Result<(StatusCode, HeaderValue), Error> {
+    match *method {
+        Method::GET if is_prefetch(headers) => return Err(Error::Prefetch),
+        Method::GET if host.invites_api_get => {}
+        Method::POST => {}
+        _ => return Err(Error::MethodNotAllowed),
     }
-}
-
-async fn try_create(site: &Site, headers: &HeaderMap, query: &Query) -> Result<HeaderValue, Error> {
-    let key = presented_key(headers, query).ok_or(Error::KeyRefused)?;
-    let key = site
-        .app
-        .accept_key(site.host(), &key, Scope::Create)
-        .await?;
+    let query = Query::parse(query);
+    let key = presented_key(headers, &query).ok_or(Error::KeyRefused)?;
+    let key = app.accept_key(host, &key, Scope::Create).await?;
     let mut new = NewInvite::account();
     new.details.source = Some(format!("api/token/{}", key.id()));
-    let created = site
-        .app
-        .create_invite(site.host(), new, By::Key(&key))
-        .await?;
-    let url = site
-        .app
-        .landing_url(site.host(), &created.invite, &created.token);
-    HeaderValue::try_from(url).map_err(|e| Error::Internal(Box::new(e)))
+    let created = app.create_invite(host, new, By::Key(&key)).await?;
+    let url = app.landing_url(host, &created.invite, &created.token);
+    let location = HeaderValue::try_from(url).map_err(|e| Error::Internal(Box::new(e)))?;
+    let status = if query.redirect {
+        StatusCode::SEE_OTHER
+    } else {
+        StatusCode::CREATED
+    };
+    Ok((status, location))
+}
+
+fn respond(status: StatusCode, location: HeaderValue) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::LOCATION, location);
+    response
 }
 
 /// As Prosody reads it: with an `Authorization` header the query does not count, and that header

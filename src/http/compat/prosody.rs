@@ -1,4 +1,4 @@
-//! Asks Prosody whether one of its own tokens is good. Its module `mod_invites_invited_tokens`
+//! Asks Prosody whether one of its own tokens is good. Its module `mod_invited_tokens`
 //! answers on Prosody's HTTP port to whoever has the bridge secret.
 
 use std::time::Duration;
@@ -94,9 +94,7 @@ async fn ask(url: &Uri, secret: &str, question: String) -> Result<Bytes, Cause> 
     match status {
         StatusCode::OK => Ok(body?.to_bytes()),
         StatusCode::UNAUTHORIZED => Err("Prosody was given another secret".into()),
-        StatusCode::NOT_FOUND => {
-            Err("there is nothing; is mod_invites_invited_tokens loaded?".into())
-        }
+        StatusCode::NOT_FOUND => Err("there is nothing; is mod_invited_tokens loaded?".into()),
         other => Err(format!("Prosody answered {other}").into()),
     }
 }

@@ -28,7 +28,7 @@ class Certificates:
             "-out",
             self.authority,
         )
-        self.issue(["DNS:localhost", "IP:127.0.0.1"], self.certificate, self.key)
+        self.issue(["DNS:localhost", "DNS:other.localhost", "IP:127.0.0.1"], self.certificate, self.key)
 
     def issue(self, names, certificate, key):
         """A new certificate with these alternative names, and its key, in these files."""

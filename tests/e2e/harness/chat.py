@@ -15,11 +15,23 @@ class SignInFailed(Exception):
     pass
 
 
+class Step:
+    """What the server answers to one step of a command: its form, if any, has a type and fields."""
+
+    def __init__(self, command):
+        self.status = command.get("status")
+        self.session = command.get("sessionid")
+        form = command.find(f"{FORMS}x")
+        self.form = form.get("type") if form is not None else None
+        fields = command.iter(f"{FORMS}field")
+        self.fields = {field.get("var"): field.findtext(f"{FORMS}value") for field in fields}
+
+
 class Chat(slixmpp.ClientXMPP):
-    """A client that accepts only an encrypted stream with a certificate of the given authority."""
+    """A client of `name` at localhost, or of a full address, that accepts only an encrypted stream with a certificate of the given authority."""
 
     def __init__(self, server, name, password):
-        super().__init__(f"{name}@localhost", password)
+        super().__init__(name if "@" in name else f"{name}@localhost", password)
         self._port = server.port
         self.ca_certs = server.certificates.authority
         self.enable_direct_tls = False
@@ -58,13 +70,26 @@ class Chat(slixmpp.ClientXMPP):
         assert mechanism.startswith("SCRAM-"), mechanism
         assert self.transport.get_extra_info("cipher"), "the stream is not encrypted"
 
-    async def command(self, node):
-        """Runs an ad-hoc command of one step on the server; the fields of its form."""
+    async def command(self, node, action="execute", session=None, submit=None):
+        """One step of an ad-hoc command on the server, with the fields of a form if there is one to submit."""
         iq = self.make_iq_set(ito="localhost")
-        iq.append(ElementTree.Element(f"{{{COMMANDS}}}command", {"node": node, "action": "execute"}))
+        attributes = {"node": node, "action": action, **({"sessionid": session} if session else {})}
+        command = ElementTree.Element(f"{{{COMMANDS}}}command", attributes)
+        if submit is not None:
+            form = ElementTree.SubElement(command, f"{FORMS}x", {"type": "submit"})
+            for name, value in submit.items():
+                field = ElementTree.SubElement(form, f"{FORMS}field", {"var": name})
+                ElementTree.SubElement(field, f"{FORMS}value").text = value
+        iq.append(command)
         answer = await iq.send(timeout=10)
-        fields = answer.xml.iter(f"{FORMS}field")
-        return {field.get("var"): field.findtext(f"{FORMS}value") for field in fields}
+        return Step(answer.xml.find(f"{{{COMMANDS}}}command"))
+
+    async def pushed(self, contact, subscription):
+        """Returns once the server has said that `contact` has this subscription."""
+        while self.client_roster[contact]["subscription"] != subscription:
+            changed = asyncio.Event()
+            self.add_event_handler("roster_update", lambda _: changed.set(), disposable=True)
+            await changed.wait()
 
     async def ping(self):
         """Returns once the server has worked on everything that was sent before."""

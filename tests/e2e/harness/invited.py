@@ -97,6 +97,9 @@ class Invited(Server):
     def contact_invite(self, inviter, *options):
         return json.loads(self.output_of("invite", "contact", f"{inviter}@localhost", *options, "--json"))
 
+    def reset_invite(self, name):
+        return json.loads(self.output_of("invite", "reset", f"{name}@localhost", "--json"))
+
     def show(self, token):
         return json.loads(self.output_of("invite", "show", "localhost", token, "--json"))
 

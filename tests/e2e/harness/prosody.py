@@ -1,6 +1,8 @@
 """A Prosody on loopback, with our module or with its own."""
 
 import json
+import re
+import shutil
 import subprocess
 from pathlib import Path
 from urllib.parse import unquote
@@ -50,15 +52,26 @@ log = {{ debug = {log} }}
 VirtualHost "localhost"
     ssl = {{ certificate = {certificate}, key = {key} }}
     http_host = "127.0.0.1"
+
+VirtualHost "other.localhost"
+    ssl = {{ certificate = {certificate}, key = {key} }}
+    modules_disabled = {{ "s2s", "invites", "invites_register", "invites_adhoc" }}
 """
 
 
 class Prosody(Server):
-    def __init__(self, directory, certificates, *, stock=False, modules=(), options=None):
+    """`without` names files of our module that are not there, so that Prosody finds its own."""
+
+    def __init__(self, directory, certificates, *, stock=False, modules=(), options=None, without=()):
         directory.mkdir(parents=True)
         self.directory = directory
         self.certificates = certificates
-        self.stock = stock
+        self.plugin_paths = [TEST_MODULES]
+        if not stock:
+            ours = OUR_MODULE
+            if without:
+                ours = shutil.copytree(OUR_MODULE, directory / "plugins", ignore=shutil.ignore_patterns(*without))
+            self.plugin_paths.insert(0, ours)
         self.modules = [*MODULES, *modules]
         self.options = options or {}
         self.port = free_port()
@@ -83,17 +96,19 @@ class Prosody(Server):
             self.kill()
 
     def control(self, *arguments):
-        """`prosodyctl` with this server's configuration."""
-        return subprocess.run(
+        """`prosodyctl` with this server's configuration; its notices of missing Lua packages are left out."""
+        done = subprocess.run(
             ["prosodyctl", "--config", str(self.config), *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=30,
         )
+        done.stdout = re.sub(r"\A(\s*\*{26}\n.*?\n\*{26}\n+)+", "", done.stdout, flags=re.DOTALL)
+        return done
 
-    def add_account(self, name, password):
-        done = self.control("register", name, "localhost", password)
+    def add_account(self, name, password, host="localhost"):
+        done = self.control("register", name, host, password)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def accounts(self):
@@ -119,12 +134,11 @@ class Prosody(Server):
         return dict(line.split("\t") for line in shown.stdout.splitlines())
 
     def _write_config(self):
-        paths = [TEST_MODULES] if self.stock else [OUR_MODULE, TEST_MODULES]
         self.config.write_text(
             CONFIG.format(
                 pidfile=_text(self.directory / "prosody.pid"),
                 data=_text(self.directory / "data"),
-                plugin_paths=", ".join(map(_text, paths)),
+                plugin_paths=", ".join(map(_text, self.plugin_paths)),
                 c2s_port=self.port,
                 http_port=self.http_port,
                 admin_socket=_text(self.directory / "prosody.sock"),

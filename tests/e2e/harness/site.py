@@ -16,12 +16,14 @@ PASSWORD = "Nine lives, one cat"
 
 
 class Site:
-    """`modules` and `options` are more of Prosody's; `trusted` is the authority that invited believes."""
+    """`modules`, `options` and `without` are Prosody's; `trusted` is the authority that invited believes."""
 
-    def __init__(self, directory, *, modules=(), options=None, trusted=None, **settings):
+    def __init__(self, directory, *, modules=(), options=None, without=(), trusted=None, **settings):
         self.directory = directory
         self.certificates = Certificates(directory / "certificates")
-        self.prosody = Prosody(directory / "prosody", self.certificates, modules=modules, options=options)
+        self.prosody = Prosody(
+            directory / "prosody", self.certificates, modules=modules, options=options, without=without
+        )
         xmpp_port = free_port()
         self.invited = Invited(
             directory / "invited",

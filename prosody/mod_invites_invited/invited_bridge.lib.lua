@@ -1,0 +1,114 @@
+-- The way to the daemon: one question, one answer, a deadline (docs/bridge.md). Part of mod_invites.
+
+local async = require "util.async";
+local http = require "net.http";
+local json = require "util.json";
+local timer = require "util.timer";
+
+local deadline = 2.5; -- seconds for one question; a slow daemon must not hold up whole s2s streams
+local max_outstanding = 256;
+
+local on_command_line = prosody.process_type ~= "prosody"; -- then it is the operator who reads what went wrong
+
+local outstanding, complaint = 0, nil;
+local base_url, secret;
+
+local function trouble(code, detail, condition)
+	return { code = code; detail = detail; type = "wait"; condition = condition or "remote-server-timeout" };
+end
+
+local function configure()
+	local url = (module:get_option_string("invited_url") or "http://127.0.0.1:5282"):gsub("/+$", "");
+	if not url:match("^https?://[^/]") then
+		return nil, "invited_url is not an http:// or https:// address";
+	end
+	local value, why = module:get_option_string("invited_secret"), "neither invited_secret_file nor invited_secret is set";
+	local failures = {};
+	if not value and module:get_option_string("invited_secret_file") then
+		for _, parent in ipairs({ "config"; "data" }) do
+			local file, err = io.open(module:get_option_path("invited_secret_file", nil, parent));
+			if file then
+				value, why = file:read("*a"), "the file named by invited_secret_file is empty or not a file";
+				file:close();
+				break;
+			end
+			table.insert(failures, err);
+			why = "invited_secret_file cannot be read ("..table.concat(failures, "; ")..")";
+		end
+	end
+	value = value and value:match("^%s*(%S+)%s*$");
+	if not value then
+		return nil, why.."; give Prosody the secret that invited keeps in its [bridge] secret_file";
+	end
+	base_url, secret = url, value;
+	return true;
+end
+
+-- Returns the answer, or nil and a problem { code, detail, type, condition, status, retry_after }. Problems of type "wait"
+-- say nothing about whether the daemon did what was asked. The last two are HTTP's, and absent for faults of the set-up.
+local function ask(operation, question)
+	if not async.ready() then
+		return nil, trouble("cannot_wait", "Invites cannot be checked for this kind of connection.");
+	end
+	local configured, missing = secret, nil;
+	if not configured then configured, missing = configure(); end
+	if not configured then
+		local detail = on_command_line and missing or "The invite service is not set up.";
+		return nil, trouble("not_configured", detail, "internal-server-error");
+	elseif outstanding >= max_outstanding then
+		return nil, trouble("busy", "Too many invites are being checked. Try again later.", "resource-constraint");
+	end
+
+	question.host = module.host;
+	local wait, done = async.waiter();
+	local finished, body, status, retry_after, request = false, nil, 0, nil, nil;
+	local function finish(content, code, response)
+		if finished then return; end
+		finished, body, status = true, content, code;
+		retry_after = code ~= 0 and response.headers["retry-after"] or nil;
+		done();
+	end
+	outstanding = outstanding + 1;
+	-- net.http has no deadline of its own. Not module:add_timer: that one falls silent when the module is unloaded.
+	local timeout = timer.add_task(deadline, function ()
+		if finished then return; end
+		if request then http.destroy_request(request); end
+		finish("timeout", 0);
+	end);
+	request = http.request(base_url.."/bridge/v1/"..operation, {
+		method = "POST";
+		body = json.encode(question);
+		headers = { ["Content-Type"] = "application/json"; ["Authorization"] = "Bearer "..secret };
+	}, finish);
+	wait();
+	outstanding = outstanding - 1;
+	timer.stop(timeout);
+
+	local answer = status ~= 0 and json.decode(body or "");
+	if type(answer) ~= "table" then answer = nil; end
+	if status == 200 and answer then
+		if complaint then module:log("info", "invited answers again"); end
+		complaint = nil;
+		return answer;
+	end
+	local xmpp = answer and answer.xmpp;
+	local code = answer and type(xmpp) == "table" and answer.code or "unreachable";
+	local mine = { -- faults of the set-up, which are for the log and not for the client
+		unauthorized = "invited refuses the secret; compare invited_secret_file with its [bridge] secret_file";
+		unknown_host = ("invited does not know this host; add [hosts.%q] to its configuration"):format(module.host);
+		unreachable = ("invited does not answer at invited_url (%s)"):format(status == 0 and body or status);
+	};
+	if status == 401 then secret = nil; end -- read it anew next time
+	if mine[code] then
+		if on_command_line then return nil, trouble(code, mine[code]); end
+		if complaint ~= code then module:log("error", "%s", mine[code]); end
+		complaint = code;
+		return nil, trouble(code, "Invites cannot be checked now. Try again later.");
+	end
+	return nil, {
+		code = code; detail = tostring(answer.detail); type = xmpp.type; condition = xmpp.condition;
+		status = status; retry_after = retry_after;
+	};
+end
+
+return { ask = ask; configure = configure };

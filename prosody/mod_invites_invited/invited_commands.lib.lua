@@ -1,0 +1,205 @@
+-- Commands of mod_invites: `prosodyctl mod_invites` and the section `invite` of the admin shell. Part of mod_invites, with
+-- whose functions they work.
+
+local jid = require "util.jid";
+local nodeprep = require "util.encodings".stringprep.nodeprep;
+local usermanager = require "core.usermanager";
+
+local modern = usermanager.set_user_role ~= nil; -- COMPAT: as in mod_invites.lua
+
+local function seconds(opts)
+	local given = type(opts) == "table" and opts.expires_after;
+	if not given then return nil; end
+	local parse = require "util.human.io".parse_duration; -- Prosody 13
+	local span = parse and parse(given);
+	if not span then return nil, "Unable to parse duration: "..tostring(given); end
+	return span;
+end
+
+local function describe(invite)
+	if invite.type == "roster" then return "Contact with "..invite.jid; end
+	local reset = invite.additional_data.allow_reset;
+	if reset then return "Password reset for "..reset.."@"..module.host; end
+	local username = jid.node(invite.jid or module.host);
+	return "Register on "..module.host..(username and " with username "..username or "");
+end
+
+local shell_commands = {
+	create_account = "Create an invitation for the given JID, or for any username if given a hostname";
+	create_contact = "Create an invitation to become a contact of the given user";
+	create_reset = "Create a password reset link for the given user";
+	delete = "Revoke an invitation"; list = "List pending invitations"; show = "Show an invitation";
+};
+shell = {};
+
+function shell:create_account(address, opts) --luacheck: ignore 212/self
+	local ttl, why = seconds(opts);
+	if why then return nil, why; end
+	opts = type(opts) == "table" and opts or {};
+	local roles = {};
+	for i, role in ipairs(opts.role or {}) do roles[i] = role; end
+	if opts.admin then table.insert(roles, 1, "prosody:admin"); end
+	local invite, err = create_account(jid.node(address), { roles = roles; groups = opts.group }, ttl);
+	if not invite then return nil, err; end
+	return true, invite.landing_page or invite.uri;
+end
+
+function shell:create_contact(address, opts) --luacheck: ignore 212/self
+	local ttl, why = seconds(opts);
+	if why then return nil, why; end
+	local allow = opts;
+	if type(opts) == "table" then allow = opts.allow_registration; end
+	local invite, err = create_contact(jid.node(address), allow, nil, ttl);
+	if not invite then return nil, err; end
+	return true, invite.landing_page or invite.uri;
+end
+
+function shell:create_reset(address, opts)
+	local ttl, why = seconds(opts);
+	if why then return nil, why; end
+	local invite, err = create_account_reset(jid.node(address), ttl);
+	if not invite then return nil, err; end
+	self.session.print(invite.landing_page or invite.uri);
+	return true, ("Password reset link for %s valid until %s"):format(address, os.date("%Y-%m-%d %H:%M:%S", invite.expires));
+end
+
+function shell:delete(_, token) --luacheck: ignore 212/self
+	local ok, err = delete_account_invite(token);
+	if not ok then return nil, err; end
+	return true, "Invitation deleted";
+end
+
+function shell:list()
+	local count = 0;
+	local row = "%-24s | %-20s | %s";
+	self.session.print(row:format("Token", "Expires", "Description"));
+	for token, invite in pending_account_invites() do
+		count = count + 1;
+		self.session.print(row:format(token, os.date("%Y-%m-%dT%H:%M:%S", invite.expires), describe(invite)));
+	end
+	return true, ("%d pending invites"):format(count);
+end
+
+function shell:show(_, token)
+	local invite, err = get_account_invite_info(token);
+	if not invite then return nil, err; end
+	local data, print = invite.additional_data, self.session.print;
+	print(describe(invite));
+	print("Created:", os.date("%Y-%m-%d %H:%M:%S", invite.created_at));
+	print("Expires:", os.date("%Y-%m-%d %H:%M:%S", invite.expires));
+	print("XMPP URI:", invite.uri);
+	if invite.landing_page then print("Web link:", invite.landing_page); end
+	if invite.inviter then print("Creator:", invite.inviter); end
+	if data.roles then
+		local roles = {}; -- a list, or in Prosody 0.12 a map
+		for k, v in pairs(data.roles) do table.insert(roles, type(k) == "number" and v or k); end
+		print("Roles:", table.concat(roles, ", "));
+	end
+	if data.groups then print("Groups:", table.concat(data.groups, ", ")); end
+	if data.note then print("Comment:", data.note); end
+	return true, "Invitation valid";
+end
+
+local function offer_shell_commands()
+	-- COMPAT: the shell of Prosody 0.12.3 has one table for all hosts
+	local env = not modern and module:shared("/*/admin_shell/env");
+	if env then env.invite = {}; end
+	for name, description in pairs(shell_commands) do
+		local takes_host = name == "delete" or name == "list" or name == "show";
+		if env then
+			env.invite[name] = function (self, address, option)
+				local _, host = jid.split(tostring(address));
+				local invites = host and prosody.hosts[host] and prosody.hosts[host].modules.invites;
+				if not invites then return nil, "mod_invites not loaded on this host"; end
+				return invites.shell[name](self, address, option);
+			end;
+		else
+			local args = { { name = takes_host and "host" or "user_jid"; type = "string" } };
+			if takes_host and name ~= "list" then args[2] = { name = "token"; type = "string" }; end
+			module:add_item("shell-command", {
+				section = "invite"; section_desc = "Create and manage invitations"; name = name; desc = description;
+				args = args; host_selector = args[1].name; handler = shell[name];
+				flags = not takes_host and {
+					array_params = { role = true; group = true }; value_params = { expires_after = true };
+					kv_params = { allow_registration = true };
+				} or nil;
+			});
+		end
+	end
+end
+
+local usage = "usage: prosodyctl mod_invites generate example.com";
+local help = [[
+usage: prosodyctl mod_invites generate DOMAIN --reset USERNAME
+usage: prosodyctl mod_invites generate DOMAIN [--admin] [--role ROLE] [--group GROUPID]...
+
+    --reset USERNAME  a password reset link, with no other option
+    --admin           make the new user an admin, as --role prosody:admin
+    --role ROLE       give the new user this role; the last one wins
+    --group GROUPID   add the new user to this group; may be given several times]];
+
+local function usage_error(message)
+	print(message);
+	return 2;
+end
+
+local function run(arg)
+	local host = arg[2];
+	if arg[1] ~= "generate" or not host then return usage_error(usage); end
+	if host == "--help" or arg[3] == "--help" then return usage_error(help); end
+	if not prosody.hosts[host] then
+		print("Host "..host.." does not exist");
+		return 1;
+	end
+	local reset, role;
+	local groups = {};
+	local at = 3;
+	while arg[at] do
+		local option, value = arg[at], arg[at + 1];
+		if option == "--admin" then
+			role, at = "prosody:admin", at - 1;
+		elseif option == "--role" then
+			if not value then return usage_error("Please supply a role name"); end
+			role = value;
+		elseif option == "--group" or option == "-g" then
+			if not value then return usage_error("Please supply a group ID"); end
+			table.insert(groups, value);
+		elseif option == "--reset" then
+			reset = value and nodeprep(value);
+			if not reset or reset == "" then
+				return usage_error("Please supply a valid username to generate a reset link for");
+			end
+		elseif option == "--help" then
+			return usage_error(help);
+		else
+			return usage_error("unexpected argument: "..option);
+		end
+		at = at + 2;
+	end
+	if reset and role then
+		return usage_error("--role/--admin and --reset are mutually exclusive");
+	elseif reset and groups[1] then
+		return usage_error("--group and --reset are mutually exclusive");
+	end
+
+	require "core.storagemanager".initialize_host(host);
+	module.host = host; --luacheck: ignore 122/module
+	-- A community module that sets landing pages, for those who keep it
+	local pages = module:get_option_string("invites_page_module", "invites_page");
+	if require "core.modulemanager".get_modules_for_host(host):contains(pages) then module:depends(pages); end
+
+	local invite, why;
+	if reset then
+		invite, why = create_account_reset(reset);
+	else
+		invite, why = create_account(nil, { roles = { role }; groups = groups });
+	end
+	if not invite then
+		print("Error: "..why);
+		return 1;
+	end
+	print(invite.landing_page or invite.uri);
+	return 0;
+end
+
+return { offer_shell_commands = offer_shell_commands; run = run };

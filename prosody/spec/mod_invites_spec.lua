@@ -1,0 +1,499 @@
+-- The rules that mod_invites must obey beside any Prosody, checked without a server on both generations of its interface.
+
+local fake_prosody = dofile(debug.getinfo(1, "S").source:match("^@(.*)mod_invites_spec.lua$").."fake_prosody.lua");
+
+local token = "7Hq2mZc4XwTn9BvKd1Ry5LpA";
+
+local function account_invite(more)
+	local invite = {
+		type = "register"; kind = "account"; jid = "chat.example"; token = token; uri = "xmpp:chat.example?register";
+		allow_registration = true; reusable = false; created_at = 1000; expires = 2000; additional_data = {};
+	};
+	for k, v in pairs(more or {}) do invite[k] = v; end
+	return invite;
+end
+
+for _, generation in ipairs(fake_prosody.generations) do
+	describe("mod_invites on Prosody "..generation, function ()
+		local function desk(invite, options)
+			local fake = fake_prosody.new(generation, options);
+			fake.daemon = fake_prosody.friendly(invite or account_invite());
+			return fake:load();
+		end
+
+		local function complaint(fake)
+			for _, line in ipairs(fake.logged) do
+				if line.level == "error" then return line.text; end
+			end
+		end
+
+		describe("loads and denies", function ()
+			local function assert_denies(fake)
+				local session = {};
+				local answer = fake:present(session, token);
+				assert.equal("wait", answer.kind);
+				assert.is_nil(session.validated_invite);
+				local event = fake:register({ username = "theo"; validated_invite = account_invite({ holder = { id = "h" } }) });
+				assert.is_false(event.allowed);
+			end
+
+			it("without a secret", function ()
+				local fake = fake_prosody.new(generation, {}):load();
+				assert.truthy(complaint(fake):find("invited_secret", 1, true));
+				assert_denies(fake);
+			end);
+
+			it("with an address that is none", function ()
+				assert_denies(fake_prosody.new(generation, { invited_url = "nonsense"; invited_secret = "s" }):load());
+			end);
+
+			it("with a daemon that says nothing", function ()
+				assert_denies(fake_prosody.new(generation):load());
+			end);
+
+			for _, part in ipairs({ "invited_adhoc"; "invited_bridge"; "invited_commands"; "invited_upkeep" }) do
+				it("without its file "..part, function ()
+					local fake = fake_prosody.new(generation);
+					fake.missing[part] = true;
+					fake:load();
+					assert.truthy(complaint(fake):find(part, 1, true));
+					assert_denies(fake);
+				end);
+			end
+		end);
+
+		it("asks nothing when it is loaded, and nothing directly from its timer", function ()
+			local fake = desk();
+			assert.same({}, fake.asked);
+			assert.is_number(fake.timer.callback());
+			assert.equal(1, fake:count("open"), "asked from a runner");
+		end);
+
+		it("does nothing at load under prosodyctl", function ()
+			local fake = fake_prosody.new(generation);
+			fake.prosody.process_type = "prosodyctl";
+			fake.module.host = "*";
+			fake:load();
+			assert.same({}, fake.hooks);
+			assert.same({}, fake.items);
+			assert.is_function(fake.module.command);
+		end);
+
+		it("shows its secret and speaks to loopback", function ()
+			local fake = desk();
+			fake.env.get(token);
+			assert.equal("http://127.0.0.1:5282/bridge/v1/lookup", fake.asked[1].url);
+			assert.equal("Bearer the-secret", fake.asked[1].headers.Authorization);
+			assert.equal("chat.example", fake.asked[1].question.host);
+		end);
+
+		it("advertises nothing", function ()
+			assert.is_nil(desk().hooks["stream-features"]);
+		end);
+
+		describe("answers a presented token", function ()
+			it("that is good with the invite", function ()
+				local session = {};
+				local fake = desk();
+				assert.equal("result", fake:present(session, token).kind);
+				assert.equal(token, session.validated_invite.token);
+			end);
+
+			it("that is unknown with item-not-found", function ()
+				local session = {};
+				local answer = desk():present(session, "another-token-of-some-kind");
+				assert.same({ "cancel"; "item-not-found" }, { answer.kind; answer.condition });
+				assert.is_nil(session.validated_invite);
+			end);
+
+			it("with remote-server-timeout if the daemon is silent", function ()
+				local fake = desk();
+				fake.daemon = function () end;
+				local answer = fake:present({}, token);
+				assert.same({ "wait"; "remote-server-timeout" }, { answer.kind; answer.condition });
+				assert.is_true(fake.destroyed, "the request is ended");
+			end);
+
+			it("with service-unavailable after signing in", function ()
+				local answer = desk():present({ type = "c2s" }, token);
+				assert.equal("service-unavailable", answer.condition);
+			end);
+		end);
+
+		it("asks with a deadline of at most three seconds", function ()
+			local fake = desk();
+			fake.env.get(token);
+			assert.is_true(fake.timers[1].seconds <= 3);
+			assert.is_true(fake.timers[1].stopped);
+		end);
+
+		it("does not ask about a token of the wrong shape, nor soon again about an unknown one", function ()
+			local fake = desk();
+			for _, odd in ipairs({ ""; "short"; ("x"):rep(300); "a token with blanks"; "<xml>aaaaaaaaaaaa" }) do
+				assert.is_nil((fake.env.get(odd)));
+			end
+			assert.equal(0, fake:count("lookup"));
+			for _ = 1, 3 do assert.is_nil((fake.env.get("unknown-token-unknown"))); end
+			assert.equal(1, fake:count("lookup"));
+			fake.clock = fake.clock + 10;
+			fake.env.get("unknown-token-unknown");
+			assert.equal(2, fake:count("lookup"));
+		end);
+
+		it("answers at once where waiting is not possible", function ()
+			local fake = desk();
+			fake.ready = false;
+			local invite, problem = fake.env.get(token);
+			assert.is_nil(invite);
+			assert.is_string(problem);
+			assert.same({}, fake.asked);
+		end);
+
+		it("gives errors as text and every caller a table of its own", function ()
+			local fake = desk(account_invite({ additional_data = { note = "x" } }));
+			local _, problem = fake.env.get(nil);
+			assert.equal("no-token", problem);
+			_, problem = fake.env.get("unknown-token-unknown");
+			assert.equal("token-invalid", problem);
+			local one, two = fake.env.get(token), fake.env.get(token);
+			one.additional_data.note = nil;
+			assert.equal("x", two.additional_data.note);
+		end);
+
+		it("hands roles on in the form of this Prosody", function ()
+			local fake = desk(account_invite({ additional_data = { roles = { "prosody:admin"; "b" } } }));
+			local roles = fake.env.get(token).additional_data.roles;
+			if generation == "13" then
+				assert.same({ "prosody:admin"; "b" }, roles);
+			else
+				assert.same({ ["prosody:admin"] = true; b = true }, roles);
+			end
+		end);
+
+		it("gives the fixed name of an account invite, and the inviter of a contact invite", function ()
+			local named = desk(account_invite({ username = "theo"; jid = "theo@chat.example" })).env.get(token);
+			assert.same({ "theo" }, { named.username; named.inviter });
+			local contact = desk(account_invite({ type = "roster"; jid = "nora@chat.example"; inviter = "nora" })).env.get(token);
+			assert.same({ "nora"; "nora" }, { contact.username; contact.inviter });
+			assert.is_nil(contact.jid, "callers take its node for the new name");
+		end);
+
+		it("makes whoever asked for it a contact of the new account", function ()
+			local data = { roster_subscription = "nora" };
+			local invite = desk(account_invite({ username = "theo"; additional_data = data })).env.get(token);
+			assert.same({ "theo"; "nora" }, { invite.username; invite.inviter });
+		end);
+
+		describe("creates", function ()
+			it("after handlers have changed the invite", function ()
+				local fake = desk();
+				fake.module:hook("invite-created", function (invite)
+					assert.equal(0, fake:count("create"));
+					assert.truthy(invite.uri:find(invite.token, 1, true));
+					invite.landing_page = "https://elsewhere";
+					invite.additional_data.groups = { "default" };
+				end);
+				local invite = fake.env.create_account("Theo", { source = "x" }, 60);
+				local asked = fake:question("create");
+				assert.same({ "default" }, asked.additional_data.groups);
+				assert.same({ "https://elsewhere"; "theo"; 60; "register" },
+					{ asked.landing_page; asked.username; asked.ttl; asked.type });
+				assert.truthy(asked.token:match("^%w+$") and #asked.token == 24);
+				assert.equal("https://elsewhere", invite.landing_page);
+			end);
+
+			it("in the form that every caller uses", function ()
+				local fake = desk();
+				fake.env.create_account_reset("theo", 60);
+				assert.same({ "theo"; 60 }, { fake:question("create").additional_data.allow_reset; fake:question("create").ttl });
+				fake.env.create_account_reset("theo", { source = "x" }, 70);
+				assert.same({ "x"; 70 }, { fake:question("create").additional_data.source; fake:question("create").ttl });
+				fake.env.create_contact("nora", "false");
+				assert.is_false(fake:question("create").allow_registration);
+				fake.env.create_group({ "a" }, nil, 60);
+				assert.is_true(fake:question("create").reusable);
+				local invite, problem = fake.env.create_account("a b");
+				assert.is_nil(invite);
+				assert.is_string(problem);
+			end);
+
+			it("with roles as a list", function ()
+				local fake = desk();
+				fake.env.create_account(nil, { roles = { ["prosody:admin"] = true } });
+				assert.same({ "prosody:admin" }, fake:question("create").additional_data.roles);
+			end);
+		end);
+
+		describe("claims in user-registering", function ()
+			local function shown(fake, more)
+				local session = more or {};
+				assert.equal("result", fake:present(session, token).kind);
+				return session;
+			end
+
+			it("with the holder of the stream and the prepared name", function ()
+				local fake = desk();
+				local session = shown(fake);
+				assert.is_true(fake:register({ username = "Theo"; session = session }).allowed);
+				local first = fake:question("reserve");
+				assert.same({ "theo"; token }, { first.username; first.token });
+				assert.is_true(fake:register({ username = "thea"; session = session }).allowed);
+				assert.equal(first.holder, fake:question("reserve").holder, "the same use under another name");
+			end);
+
+			it("only if everybody else agreed", function ()
+				local fake = desk();
+				local session = shown(fake);
+				fake:register({ username = "theo"; session = session }, function (event) event.allowed = false; end);
+				assert.equal(0, fake:count("reserve"));
+			end);
+
+			it("and refuses with a reason and a stanza error", function ()
+				local fake = desk();
+				local session = shown(fake);
+				fake.daemon = function ()
+					return 403, { code = "name_mismatch"; detail = "This invite is for another name.";
+						xmpp = { type = "cancel"; condition = "not-allowed" } };
+				end;
+				local event = fake:register({ username = "theo"; session = session });
+				assert.same({ false; "This invite is for another name."; "not-allowed"; "not-allowed" },
+					{ event.allowed; event.reason; event.error.condition; event.error_condition });
+			end);
+
+			it("but leaves conflict to Prosody, with the invite untouched", function ()
+				local fake = desk();
+				fake.accounts.theo = {};
+				assert.is_true(fake:register({ username = "theo"; session = shown(fake) }).allowed);
+				assert.equal(0, fake:count("reserve"));
+			end);
+
+			it("for a caller without a session", function ()
+				local fake = desk();
+				assert.is_true(fake:register({ username = "theo"; validated_invite = fake.env.get(token) }).allowed);
+				assert.equal(1, fake:count("reserve"));
+			end);
+
+			it("after the name was asked for, if there is no invite", function ()
+				local fake = desk();
+				assert.is_true(fake:register({ username = "theo" }).allowed);
+				assert.equal(1, fake:count("check_name"));
+			end);
+
+			it("and a new holder after use, so that the next account is another use", function ()
+				local fake = desk();
+				local session = shown(fake);
+				fake:register({ username = "theo"; session = session });
+				local holder = fake:question("reserve").holder;
+				assert.is_true(session.validated_invite:use());
+				assert.equal("r-"..holder, fake:question("confirm").reservation);
+				fake:register({ username = "thea"; session = session });
+				assert.are_not.equal(holder, fake:question("reserve").holder);
+			end);
+		end);
+
+		describe("resets a password", function ()
+			local function reset_desk()
+				return desk(account_invite({ username = "theo"; kind = "reset"; additional_data = { allow_reset = "theo" } }));
+			end
+
+			it("of that account and no other, and makes none", function ()
+				local fake = reset_desk();
+				fake.accounts.theo, fake.accounts.nora = {}, {};
+				for _, name in ipairs({ "nora"; "newcomer" }) do
+					assert.is_false(fake:register({ username = name; validated_invite = fake.env.get(token) }).allowed);
+				end
+				assert.equal(0, fake:count("reserve"));
+				assert.is_true(fake:register({ username = "theo"; validated_invite = fake.env.get(token) }).allowed);
+			end);
+
+			it("and ends the open sessions", function ()
+				local fake = reset_desk();
+				fake.hooks["user-password-reset"]({ username = "theo" });
+				local last = fake.fired[#fake.fired];
+				assert.same({ "user-password-changed"; { username = "theo"; host = "chat.example" } }, { last.name; last.event });
+			end);
+
+			it("and uses the token up also if only a name is sent", function ()
+				local fake = reset_desk();
+				fake.accounts.theo = {};
+				fake.env.get(token);
+				fake.hooks["user-password-reset"]("nora");
+				assert.equal(0, fake:count("confirm"));
+				fake.hooks["user-password-reset"]("theo");
+				assert.same({ 1; 1 }, { fake:count("reserve"); fake:count("confirm") });
+			end);
+		end);
+
+		it("claims a contact token as soon as it is asked for", function ()
+			local fake = desk(account_invite({ type = "roster"; jid = "nora@chat.example"; inviter = "nora" }));
+			assert.is_nil((fake.env.get(token, "nora")), "an inviter without an account");
+			fake.accounts.nora = {};
+			local invite = fake.env.get(token, "nora");
+			assert.equal(1, fake:count("claim_contact"));
+			assert.is_true(invite:use());
+			assert.equal("r0", fake:question("confirm").reservation);
+		end);
+
+		describe("sets right later", function ()
+			local function tick(fake)
+				fake.timer.callback();
+				fake.clock = fake.clock + 5;
+			end
+
+			it("by whether the account exists", function ()
+				local fake = desk();
+				local friendly = fake.daemon;
+				fake.accounts.made = {};
+				fake.clock = 1000;
+				fake.shared.process.since = 0;
+				fake.daemon = function (operation, question)
+					if operation ~= "open" then return friendly(operation, question); end
+					return 200, { reservations = {
+						{ reservation = "a"; username = "made"; kind = "account"; age = 60 };
+						{ reservation = "b"; username = "not-made"; kind = "account"; age = 60 };
+					} };
+				end;
+				tick(fake);
+				assert.equal("a", fake:question("confirm").reservation);
+				assert.equal("b", fake:question("release").reservation);
+			end);
+
+			for _, fault in ipairs({ "broken_store"; "no_authentication" }) do it("nothing that is hidden by "..fault, function ()
+				local fake = desk();
+				local friendly = fake.daemon;
+				fake[fault] = true;
+				fake.daemon = function (operation, question)
+					if operation == "open" then
+						return 200, { reservations = { { reservation = "a"; username = "x"; kind = "account"; age = 60 } } };
+					elseif operation == "creators" then
+						return 200, { users = { "nora" } };
+					end
+					return friendly(operation, question);
+				end;
+				tick(fake);
+				assert.same({ 0; 0; 0 }, { fake:count("confirm"); fake:count("release"); fake:count("revoke_all") });
+			end); end
+
+			it("invites of the gone, page by page, at start and hourly", function ()
+				local fake = desk();
+				local friendly = fake.daemon;
+				fake.accounts.there, fake.accounts.off = {}, "disabled";
+				local revoked = {};
+				fake.daemon = function (operation, question)
+					if operation == "creators" and not question.after then
+						return 200, { users = { "gone"; "off" }; next = "off" };
+					elseif operation == "creators" then
+						assert.equal("off", question.after);
+						return 200, { users = { "there" } };
+					elseif operation == "revoke_all" then
+						table.insert(revoked, question.username);
+					end
+					return friendly(operation, question);
+				end;
+				tick(fake);
+				assert.same(generation == "13" and { "gone"; "off" } or { "gone" }, revoked);
+				assert.equal(2, fake:count("creators"));
+				tick(fake);
+				assert.equal(2, fake:count("creators"));
+				fake.clock = fake.clock + 3600;
+				tick(fake);
+				assert.equal(4, fake:count("creators"));
+			end);
+
+			it("at once when an account is deleted or disabled, and later if the daemon was away", function ()
+				local fake = desk();
+				tick(fake);
+				for _, event in ipairs({ "user-deleted"; "user-disabled" }) do
+					fake.hooks[event]({ username = "gone"; host = "elsewhere.example" });
+				end
+				assert.equal(0, fake:count("revoke_all"));
+				fake.hooks["user-disabled"]({ username = "off"; host = "chat.example" });
+				assert.equal("off", fake:question("revoke_all").username);
+
+				local friendly = fake.daemon;
+				fake.daemon = function () end;
+				fake.hooks["user-deleted"]({ username = "gone"; host = "chat.example" });
+				fake.daemon = friendly;
+				local before = fake:count("creators");
+				tick(fake);
+				assert.equal(before + 1, fake:count("creators"));
+			end);
+		end);
+
+		it("offers the commands of the shell", function ()
+			local fake = fake_prosody.new(generation);
+			fake.daemon = fake_prosody.friendly(account_invite());
+			fake:load();
+			local found = {};
+			for _, entry in ipairs(fake.items) do
+				if entry.kind == "shell-command" then found[entry.item.name] = entry.item.handler; end
+			end
+			if generation == "0.12" then
+				found = fake.shared["/*/admin_shell/env"].invite;
+				fake.prosody.hosts["chat.example"] = { modules = { invites = fake.env } };
+			end
+			for _, name in ipairs({ "create_account"; "create_contact"; "create_reset"; "delete"; "list"; "show" }) do
+				assert.is_function(found[name], name);
+			end
+			local ok, link = found.create_account({}, "theo@chat.example");
+			assert.same({ true; "https://page" }, { ok; link });
+			assert.equal("theo", fake:question("create").username);
+		end);
+
+		describe("mends the commands of chat apps", function ()
+			local node = "urn:xmpp:invite#create-account";
+
+			local function with_command(fake, named, handler)
+				local item = { node = named; handler = handler };
+				fake.module:add_item("adhoc-provider", item);
+				return item;
+			end
+
+			it("so that a handler that fails is answered", function ()
+				local fake = desk();
+				local item = with_command(fake, "urn:xmpp:invite#invite", function () error("no invite"); end);
+				local answer = item:handler({}, nil);
+				assert.same({ "error"; "wait"; "service-unavailable" },
+					{ answer.status; answer.error.type; answer.error.condition });
+			end);
+
+			it("and gives their handlers back", function ()
+				local fake = desk();
+				local own = function () end;
+				local item = with_command(fake, node, own);
+				assert.are_not.equal(own, item.handler);
+				fake.module.unload();
+				assert.equal(own, item.handler);
+			end);
+
+			it("and leaves others alone", function ()
+				local own = function () end;
+				assert.equal(own, with_command(desk(), "something:else", own).handler);
+			end);
+
+			it("with the reset command where Prosody has none", function ()
+				local fake = desk();
+				with_command(fake, node, function () end);
+				local own = 0;
+				for _, entry in ipairs(fake.items) do
+					if entry.item.node == "xmpp:prosody.im/mod_invites_adhoc#password-reset" then own = own + 1; end
+				end
+				assert.equal(generation == "0.12" and 1 or 0, own);
+			end);
+
+			it("with the fields of the form", function ()
+				local fake = desk();
+				local item = with_command(fake, node, function () end);
+				local asked, state = item:handler({ action = "execute"; from = "nora@chat.example/desk" }, nil);
+				assert.same({ "executing"; "asked" }, { asked.status; state });
+				fake.accounts.nora = {};
+				local form = { username = "Theo"; ["roster-subscription"] = true };
+				local made = item:handler({ action = "complete"; from = "nora@chat.example/desk"; form = form }, state);
+				assert.equal("completed", made.status);
+				local question = fake:question("create");
+				assert.same({ "theo"; "nora"; "nora@chat.example/desk" },
+					{ question.username; question.additional_data.roster_subscription; question.additional_data.source });
+			end);
+		end);
+	end);
+end
