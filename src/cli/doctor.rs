@@ -33,7 +33,7 @@ pub(super) async fn run(config: Config) -> Outcome {
     let mut findings = Findings::default();
     good(&format!("{} can be read", config.path.display()))?;
     match crate::http::check_files(&config) {
-        Ok(()) => good("templates and lists of apps can be read")?,
+        Ok(()) => good("templates, lists of apps and certificates can be read")?,
         Err(why) => findings.bad(&why, "mend or remove that file")?,
     }
     let app = match open(config).await {

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::http::Front;
 use crate::http::bridge::Bridge;
 use crate::http::listen::{self, Limits};
+use crate::http::tls::Tls;
 use crate::secret::{self, Secret};
 
 /// Connections that XMPP servers may hold at a time; the module itself asks at most 256 things.
@@ -38,37 +39,48 @@ pub(super) fn run(config: Config) -> Outcome {
 async fn serve(app: App, secret: Secret) -> Outcome {
     let front = Front::new(&app).map_err(Failure::Usage)?;
     let config = Arc::clone(&app.config);
-    let bridge = bind(config.bridge.listen, "bridge.listen", &config).await?;
+    let bridge = bind(config.bridge.listen, "bridge.listen", &config)?;
+    let tls = tls(&config)?;
     let mut public = Vec::new();
-    for &address in &config.http.listen {
-        match bind(address, "http_ports", &config).await {
-            Ok(listener) => public.push(listener),
-            // Many machines have no IPv6; the default interfaces name both.
-            Err(_)
-                if address.ip() == std::net::Ipv6Addr::LOCALHOST
-                    && !public.is_empty()
-                    && !has_ipv6() =>
-            {
-                tracing::info!("not listening on {address}: this machine has no IPv6");
+    for (key, addresses) in [
+        ("http_ports", &config.http.listen),
+        ("https_ports", &config.http.listen_tls),
+    ] {
+        let mut listening = false;
+        for &address in addresses {
+            let tls = tls.as_ref().filter(|_| key == "https_ports");
+            match bind(address, key, &config) {
+                Ok(listener) => {
+                    listening = true;
+                    public.push((listener, tls.map(|tls| tls.acceptor(address.port()))));
+                }
+                // Many machines have no IPv6; the default interfaces name both.
+                Err(_) if address.is_ipv6() && listening && !has_ipv6() => {
+                    tracing::info!("not listening on {address}: this machine has no IPv6");
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) => return Err(error),
         }
     }
 
     let (stop, stopped) = watch::channel(false);
     let limits = Limits {
         head_timeout: config.http.request_timeout,
+        max_head: config.http.max_buffer_size,
         places: Arc::new(Semaphore::new(config.http.max_connections)),
     };
     let bridge_limits = Limits {
         head_timeout: config.http.request_timeout,
+        max_head: config.http.max_buffer_size,
         places: Arc::new(Semaphore::new(BRIDGE_CONNECTIONS)),
     };
     let mut doors = Vec::new();
-    for listener in public {
-        tracing::info!("listening on http://{}", listener.local_addr()?);
+    for (listener, tls) in public {
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        tracing::info!("listening on {scheme}://{}", listener.local_addr()?);
         doors.push(tokio::spawn(listen::serve(
             listener,
+            tls,
             front.clone(),
             limits.clone(),
             stopped.clone(),
@@ -78,6 +90,7 @@ async fn serve(app: App, secret: Secret) -> Outcome {
     let answer = Bridge::new(app.clone(), secret);
     doors.push(tokio::spawn(listen::serve(
         bridge,
+        None,
         answer,
         bridge_limits,
         stopped,
@@ -89,7 +102,7 @@ async fn serve(app: App, secret: Secret) -> Outcome {
 
     // No supervisor may be there to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    wait_for_end().await?;
+    wait_for_end(tls).await?;
     tracing::info!("stopping: finishing what has begun");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     sweeper.abort();
@@ -101,8 +114,22 @@ async fn serve(app: App, secret: Secret) -> Outcome {
     Ok(())
 }
 
-async fn bind(address: SocketAddr, key: &str, config: &Config) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|e| {
+/// The certificates, if HTTPS is on.
+fn tls(config: &Arc<Config>) -> Result<Option<Tls>, Failure> {
+    if config.http.lacks_certificate {
+        tracing::warn!(
+            "HTTPS is off: there is no certificate in {}",
+            config.http.certificates.folder.display()
+        );
+    }
+    if config.http.listen_tls.is_empty() {
+        return Ok(None);
+    }
+    Tls::load(config).map(Some).map_err(Failure::Usage)
+}
+
+fn bind(address: SocketAddr, key: &str, config: &Config) -> Result<TcpListener, Failure> {
+    listen::bind(address).map_err(|e| {
         Failure::Usage(format!(
             "{}: {key}: cannot listen on {address}: {e}",
             config.path.display()
@@ -114,12 +141,23 @@ fn has_ipv6() -> bool {
     std::net::TcpListener::bind((std::net::Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
-async fn wait_for_end() -> std::io::Result<()> {
+/// Returns when the daemon is to stop. Until then SIGHUP has the certificates read again, and
+/// nothing else: everything that the configuration says takes a restart.
+async fn wait_for_end(tls: Option<Tls>) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let mut hang_up = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hang_up.recv() => {}
+        }
+        if let Some(tls) = tls.clone() {
+            // It logs what goes wrong, and a panic in it leaves the old certificates.
+            let _ = tokio::task::spawn_blocking(move || tls.reload()).await;
+        } else {
+            tracing::info!("SIGHUP has certificates read again, and there are none");
+        }
     }
-    Ok(())
 }

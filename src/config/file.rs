@@ -1,16 +1,18 @@
 //! What the configuration file may say, field by field. Names and meanings are Prosody's wherever
 //! Prosody has them; the comment of a field is its documentation.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de};
 
-use crate::jid::Domain;
+use super::certificates::Pair;
 use crate::secret::Secret;
 
-/// What may stand at the top of the file, beside [`Shared`] and `[hosts]`.
+/// What may stand at the top of the file, beside [`Shared`], `[hosts]` and what
+/// [`super::listeners`] and [`super::cors`] have.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
@@ -23,32 +25,6 @@ pub struct File {
     /// PEM file with the only authorities to trust about the database's certificate; the system's
     /// by default.
     pub database_ca_file: Option<PathBuf>,
-    /// Ports for plain HTTP; an empty list switches it off.
-    #[serde(default = "defaults::http_ports")]
-    pub http_ports: Vec<u16>,
-    /// Addresses for plain HTTP. Private by default, as in Prosody: a proxy or `https_ports`
-    /// faces the world.
-    #[serde(default = "defaults::http_interfaces")]
-    pub http_interfaces: Vec<IpAddr>,
-    /// The XMPP host of requests whose `Host` header fits none; without it they get 404.
-    pub http_default_host: Option<Domain>,
-    /// Largest body of a request, in bytes.
-    #[serde(default = "defaults::http_max_content_size")]
-    pub http_max_content_size: usize,
-    /// Addresses and networks of proxies that are believed about `X-Forwarded-For` and
-    /// `X-Forwarded-Proto`.
-    #[serde(default = "defaults::trusted_proxies")]
-    pub trusted_proxies: Vec<Network>,
-    /// Connections that are served at the same time.
-    #[serde(default = "defaults::max_connections")]
-    pub max_connections: usize,
-    /// Unknown invites and refused keys that one address may show in a minute before it has to
-    /// wait; 0 for no limit.
-    #[serde(default = "defaults::failures_per_minute")]
-    pub failures_per_minute: u32,
-    /// Seconds that a client has for sending the head of a request, and again for its body.
-    #[serde(default = "defaults::request_timeout")]
-    pub request_timeout: Period,
     /// Folder with templates that replace built-in ones of the same name.
     pub templates_path: Option<PathBuf>,
     /// What to log: `error`, `warn`, `info`, `debug` or `trace`. `RUST_LOG` wins.
@@ -91,9 +67,21 @@ pub struct Shared {
     pub http_host: Option<String>,
     /// Scheme, host, port and path of links, when a proxy stands in front.
     pub http_external_url: Option<Url>,
+    /// Certificate and key for HTTPS; at the top for names that no host has as well.
+    pub https_ssl: Option<Pair>,
+    /// The same, if `https_ssl` says nothing; at the top only for names that no host has.
+    pub ssl: Option<Pair>,
     /// Where each page or API is mounted: `invites_api`, `invites_page`, `register`,
-    /// `invites_register_api`, `admin_api`.
+    /// `invites_register_api`, `admin_api` and, for pictures and style sheets, `register_apps`.
     pub http_paths: Option<Paths>,
+    /// Whether answers tell the causes of what went wrong on our side.
+    pub http_errors_detailed: Option<bool>,
+    /// Whether a page is shown for statuses that have no message; else they have no body.
+    pub http_errors_always_show: Option<bool>,
+    /// Message on pages for statuses that have none.
+    pub http_errors_default_message: Option<String>,
+    /// Messages on pages by status.
+    pub http_errors_messages: Option<Messages>,
     /// Whether `GET /invites_api` makes invites; `POST` always does.
     pub invites_api_get: Option<bool>,
     /// Whether people can register on the page.
@@ -126,7 +114,13 @@ impl Shared {
         "history_retention",
         "http_host",
         "http_external_url",
+        "https_ssl",
+        "ssl",
         "http_paths",
+        "http_errors_detailed",
+        "http_errors_always_show",
+        "http_errors_default_message",
+        "http_errors_messages",
         "invites_api_get",
         "registration_form",
         "password_policy",
@@ -150,7 +144,17 @@ impl Shared {
             history_retention: self.history_retention.or(global.history_retention),
             http_host: self.http_host.or(global.http_host),
             http_external_url: self.http_external_url.or(global.http_external_url),
+            https_ssl: self.https_ssl.or(global.https_ssl),
+            ssl: self.ssl,
             http_paths: Some(self.http_paths.unwrap_or_default().or(global.http_paths)),
+            http_errors_detailed: self.http_errors_detailed.or(global.http_errors_detailed),
+            http_errors_always_show: self
+                .http_errors_always_show
+                .or(global.http_errors_always_show),
+            http_errors_default_message: self
+                .http_errors_default_message
+                .or(global.http_errors_default_message),
+            http_errors_messages: self.http_errors_messages.or(global.http_errors_messages),
             invites_api_get: self.invites_api_get.or(global.invites_api_get),
             registration_form: self.registration_form.or(global.registration_form),
             password_policy: self.password_policy.or(global.password_policy),
@@ -211,7 +215,10 @@ pub struct PasswordPolicy {
 pub struct Paths {
     pub invites_api: Option<MountPath>,
     pub invites_page: Option<MountPath>,
+    /// Prosody's name is `invites_register_web`.
+    #[serde(alias = "invites_register_web")]
     pub register: Option<MountPath>,
+    pub register_apps: Option<MountPath>,
     pub invites_register_api: Option<MountPath>,
     pub admin_api: Option<MountPath>,
 }
@@ -223,9 +230,29 @@ impl Paths {
             invites_api: self.invites_api.or(global.invites_api),
             invites_page: self.invites_page.or(global.invites_page),
             register: self.register.or(global.register),
+            register_apps: self.register_apps.or(global.register_apps),
             invites_register_api: self.invites_register_api.or(global.invites_register_api),
             admin_api: self.admin_api.or(global.admin_api),
         }
+    }
+}
+
+/// `http_errors_messages`: what people read on the page for a status.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Messages(pub BTreeMap<u16, String>);
+
+impl<'de> Deserialize<'de> for Messages {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        BTreeMap::<String, String>::deserialize(from)?
+            .into_iter()
+            .map(|(status, message)| match status.parse() {
+                Ok(status @ 400..=599) => Ok((status, message)),
+                _ => Err(de::Error::custom(format!(
+                    "{status:?} is not the status of an error; write for instance 404"
+                ))),
+            })
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 }
 
@@ -358,10 +385,11 @@ pub struct MountPath(pub String);
 impl<'de> Deserialize<'de> for MountPath {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
+        let plain = text.replace("$host", "");
         let letters = |c: char| c.is_ascii_alphanumeric() || "/._~-".contains(c);
         let good =
             text.len() > 1 && text.starts_with('/') && !text.ends_with('/') && !text.contains("//");
-        if good && text.chars().all(letters) {
+        if good && plain.chars().all(letters) {
             Ok(Self(text))
         } else {
             Err(de::Error::custom(format!(
@@ -408,33 +436,9 @@ impl Default for PasswordPolicy {
 }
 
 mod defaults {
-    use super::{IpAddr, Network, PathBuf, Period};
+    use super::PathBuf;
 
     pub(super) fn data_path() -> PathBuf {
         "/var/lib/invited".into()
-    }
-    pub(super) fn http_ports() -> Vec<u16> {
-        vec![5280]
-    }
-    pub(super) fn http_interfaces() -> Vec<IpAddr> {
-        vec![[127, 0, 0, 1].into(), std::net::Ipv6Addr::LOCALHOST.into()]
-    }
-    pub(super) fn http_max_content_size() -> usize {
-        64 * 1024
-    }
-    pub(super) fn trusted_proxies() -> Vec<Network> {
-        http_interfaces()
-            .into_iter()
-            .map(|ip| Network(ip.into()))
-            .collect()
-    }
-    pub(super) fn max_connections() -> usize {
-        4096
-    }
-    pub(super) fn failures_per_minute() -> u32 {
-        60
-    }
-    pub(super) fn request_timeout() -> Period {
-        Period(10)
     }
 }

@@ -3,15 +3,22 @@
 //! It is parsed once; after [`Config::load`] no code checks configuration again. To add an
 //! option: a field in `file.rs` with its documentation, a place here, a line in `example.toml`.
 
+pub mod certificates;
+pub mod cors;
 pub mod file;
+pub mod listeners;
 mod parse;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use file::{PasswordPolicy, Shared, Tls, Url, Usernames};
+use certificates::{Certificates, Pair};
+use cors::{App, Cors};
+use file::{Messages, PasswordPolicy, Shared, Tls, Url, Usernames};
 use ipnet::IpNet;
+use listeners::TlsProfile;
 
 use crate::error::Error as CrateError;
 use crate::invite::{Kind, Lifetime};
@@ -69,9 +76,20 @@ pub enum Database {
 /// The public listeners.
 #[derive(Debug)]
 pub struct Http {
+    /// Without TLS.
     pub listen: Vec<SocketAddr>,
+    /// With TLS.
+    pub listen_tls: Vec<SocketAddr>,
+    /// Whether HTTPS is off only because no certificate was found.
+    pub lacks_certificate: bool,
+    pub certificates: Certificates,
+    pub tls_profile: TlsProfile,
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether proxies speak by `X-Forwarded-For`, else by `Forwarded`.
+    pub legacy_x_forwarded: bool,
     pub max_content_size: usize,
+    /// For the head of a request too.
+    pub max_buffer_size: usize,
     pub max_connections: usize,
     /// Failures of one client in a minute; no limit if 0.
     pub failures_per_minute: u32,
@@ -101,6 +119,11 @@ pub struct Host {
     /// Where links begin, without a slash at the end.
     pub base_url: String,
     pub paths: Paths,
+    /// The host's own certificate for HTTPS; else one is searched for.
+    pub certificate: Option<Pair>,
+    /// Apps that web pages elsewhere may read.
+    pub cors: BTreeMap<App, Cors>,
+    pub errors: Errors,
     pub invites_api_get: bool,
     pub registration_form: bool,
     pub password_policy: PasswordPolicy,
@@ -120,8 +143,22 @@ pub struct Paths {
     pub invites_api: String,
     pub invites_page: String,
     pub register: String,
+    /// Pictures and style sheets.
+    pub register_apps: String,
     pub invites_register_api: String,
     pub admin_api: String,
+}
+
+/// What answers say about errors.
+#[derive(Debug, Clone)]
+pub struct Errors {
+    /// Whether they tell the causes of faults of ours.
+    pub detailed: bool,
+    /// Whether there is a page even without a message.
+    pub always_show: bool,
+    pub default_message: Option<String>,
+    /// By status.
+    pub messages: Messages,
 }
 
 /// How accounts of a host are made.
@@ -133,6 +170,10 @@ pub struct Xmpp {
     pub ca_file: Option<PathBuf>,
 }
 
+/// Where Prosody mounts its page; ours answers there too, so that links already sent keep working.
+pub const INVITES_PAGE: &str = "/invites_page";
+/// The port for HTTPS if the file names none.
+const HTTPS_PORT: u16 = 5281;
 /// Shortest and longest life of a password reset, in seconds: 5 minutes and 7 days.
 const RESET_RANGE: std::ops::RangeInclusive<i64> = 300..=7 * 86_400;
 
@@ -152,19 +193,37 @@ impl Config {
     pub fn parse(path: &Path, text: &str) -> Result<Self, Error> {
         let parsed = parse::parse(path, text)?;
         let complaint = |what: String| Error(format!("{}: {what}", path.display()));
-        let file = parsed.file;
         let folder = path.parent().unwrap_or(Path::new("."));
+        let listeners = &parsed.listeners;
+        let certificates = Certificates {
+            folder: folder.join(&listeners.certificates),
+            https_ssl: parsed.global.https_ssl.clone().map(|p| p.below(folder)),
+            ssl: parsed.global.ssl.clone().map(|p| p.below(folder)),
+            https_certificate: listeners.https_certificate.clone(),
+            base: folder.to_owned(),
+        };
+        let listen = listeners.plain();
+        let https_ports = listeners.https_ports.clone();
+        let lacks_certificate = https_ports.is_none() && !parsed.has_certificate(&certificates);
+        let file = parsed.file;
         let data_path = folder.join(&file.data_path);
-
-        let listen: Vec<SocketAddr> = file
-            .http_interfaces
-            .iter()
-            .flat_map(|&ip| {
-                file.http_ports
-                    .iter()
-                    .map(move |&port| SocketAddr::new(ip, port))
-            })
-            .collect();
+        let listen_tls = if lacks_certificate {
+            Vec::new()
+        } else {
+            listeners.tls(&https_ports.unwrap_or_else(|| vec![HTTPS_PORT]))
+        };
+        let first = Links {
+            scheme: if listen_tls.is_empty() {
+                "http"
+            } else {
+                "https"
+            },
+            port: listen_tls
+                .iter()
+                .chain(&listen)
+                .next()
+                .map(SocketAddr::port),
+        };
         let database = match file.database {
             Some(file::DatabaseUrl(url)) => Database::Postgres {
                 url,
@@ -178,7 +237,8 @@ impl Config {
         let mut hosts = Vec::new();
         for host in parsed.hosts {
             let options = host.options.or(&parsed.global);
-            let checked = Host::new(host.domain, options, &host.xmpp, &listen, folder)
+            let cors = host.cors.or(&parsed.cors);
+            let checked = Host::new(host.domain, options, &cors, &host.xmpp, first, folder)
                 .map_err(|why| complaint(why.0))?;
             hosts.push(checked);
         }
@@ -187,7 +247,7 @@ impl Config {
                 "no host; add a table such as [hosts.\"example.com\"] for each XMPP host".into(),
             ));
         }
-        if let Some(default) = &file.http_default_host
+        if let Some(default) = &listeners.http_default_host
             && !hosts.iter().any(|host| host.domain == *default)
         {
             return Err(complaint(format!(
@@ -208,20 +268,26 @@ impl Config {
             },
             http: Http {
                 listen,
-                trusted_proxies: file
+                listen_tls,
+                lacks_certificate,
+                certificates,
+                tls_profile: listeners.tls_profile,
+                trusted_proxies: listeners
                     .trusted_proxies
                     .iter()
                     .map(|network| network.0)
                     .collect(),
-                max_content_size: file.http_max_content_size,
-                max_connections: file.max_connections.max(1),
-                failures_per_minute: file.failures_per_minute,
-                request_timeout: Duration::from_secs(file.request_timeout.0.unsigned_abs()),
+                legacy_x_forwarded: listeners.http_legacy_x_forwarded,
+                max_content_size: listeners.http_max_content_size,
+                max_buffer_size: listeners.http_max_buffer_size.0,
+                max_connections: listeners.max_connections.max(1),
+                request_timeout: Duration::from_secs(listeners.request_timeout.0.unsigned_abs()),
+                failures_per_minute: listeners.failures_per_minute,
             },
             templates_path: file.templates_path.map(|p| folder.join(p)),
             log_level: file.log_level,
             log_format: file.log_format,
-            default_host: file.http_default_host,
+            default_host: listeners.http_default_host.clone(),
             path: path.to_owned(),
             data_path,
             database,
@@ -256,8 +322,9 @@ impl Host {
     fn new(
         domain: Domain,
         options: Shared,
+        cors: &cors::Options,
         xmpp: &file::Xmpp,
-        listen: &[SocketAddr],
+        links: Links,
         folder: &Path,
     ) -> Result<Self, Error> {
         let complaint = |key: &str, why: &str| Error(format!("hosts.\"{domain}\": {key}: {why}"));
@@ -268,9 +335,10 @@ impl Host {
                 .ascii(),
             None => domain.ascii(),
         };
-        let base_url = options
-            .http_external_url
-            .map_or_else(|| default_base_url(&http_host, listen), |Url(url)| url);
+        let base_url = options.http_external_url.map_or_else(
+            || links.base_url(&http_host),
+            |Url(url)| without_usual_port(&url),
+        );
         let address = match &xmpp.address {
             Some(text) => Some(host_and_port(text).ok_or_else(|| {
                 complaint(
@@ -297,6 +365,20 @@ impl Host {
                 |path| path.0.replace("$host", domain.as_str()),
             )
         };
+        let paths = Paths {
+            invites_api: mounted(paths.invites_api, "/invites_api"),
+            invites_page: mounted(paths.invites_page, "/invite"),
+            register: mounted(paths.register, "/register"),
+            register_apps: mounted(paths.register_apps, "/assets"),
+            invites_register_api: mounted(paths.invites_register_api, "/register_api"),
+            admin_api: mounted(paths.admin_api, "/admin_api"),
+        };
+        if let Some(twice) = paths.twice() {
+            return Err(complaint(
+                "http_paths",
+                &format!("two apps are at {twice:?}"),
+            ));
+        }
         Ok(Self {
             site_name: options.site_name.unwrap_or_else(|| domain.to_string()),
             invite_expiry: options.invite_expiry.map_or(7 * 86_400, |p| p.0),
@@ -306,12 +388,20 @@ impl Host {
             invite_retention: options.invite_retention.map_or(30 * 86_400, |p| p.0),
             history_retention: options.history_retention.map(|p| p.0),
             base_url: base_url.trim_end_matches('/').to_owned(),
-            paths: Paths {
-                invites_api: mounted(paths.invites_api, "/invites_api"),
-                invites_page: mounted(paths.invites_page, "/invite"),
-                register: mounted(paths.register, "/register"),
-                invites_register_api: mounted(paths.invites_register_api, "/register_api"),
-                admin_api: mounted(paths.admin_api, "/admin_api"),
+            paths,
+            certificate: options
+                .https_ssl
+                .or(options.ssl)
+                .map(|pair| pair.below(folder)),
+            cors: App::ALL
+                .into_iter()
+                .filter_map(|app| Some((app, cors.of(app)?)))
+                .collect(),
+            errors: Errors {
+                detailed: options.http_errors_detailed.unwrap_or(false),
+                always_show: options.http_errors_always_show.unwrap_or(true),
+                default_message: options.http_errors_default_message,
+                messages: options.http_errors_messages.unwrap_or_default(),
             },
             invites_api_get: options.invites_api_get.unwrap_or(true),
             registration_form: options.registration_form.unwrap_or(true),
@@ -351,13 +441,59 @@ impl Host {
     }
 }
 
-/// Links without `http_external_url`: the host's name, and the port unless it is 80.
-fn default_base_url(http_host: &str, listen: &[SocketAddr]) -> String {
-    match listen.first().map(SocketAddr::port) {
-        None => "http://disabled.invalid".to_owned(),
-        Some(80) => format!("http://{http_host}"),
-        Some(port) => format!("http://{http_host}:{port}"),
+impl Paths {
+    /// A path under which two apps would answer.
+    fn twice(&self) -> Option<&str> {
+        let mut all = vec![
+            self.invites_api.as_str(),
+            &self.invites_page,
+            &self.register,
+            &self.register_apps,
+            &self.invites_register_api,
+            &self.admin_api,
+        ];
+        // It answers as well.
+        if self.invites_page != INVITES_PAGE {
+            all.push(INVITES_PAGE);
+        }
+        all.sort_unstable();
+        all.windows(2)
+            .find(|pair| pair[0] == pair[1])
+            .map(|pair| pair[0])
     }
+}
+
+/// How links without `http_external_url` begin.
+#[derive(Debug, Clone, Copy)]
+struct Links {
+    scheme: &'static str,
+    port: Option<u16>,
+}
+
+impl Links {
+    /// The host's name, and the port unless it is the scheme's own.
+    fn base_url(self, http_host: &str) -> String {
+        let scheme = self.scheme;
+        match (scheme, self.port) {
+            (_, None) => "http://disabled.invalid".to_owned(),
+            ("http", Some(80)) | ("https", Some(443)) => format!("{scheme}://{http_host}"),
+            (_, Some(port)) => format!("{scheme}://{http_host}:{port}"),
+        }
+    }
+}
+
+/// `https://example.com/chat` of `https://example.com:443/chat`.
+fn without_usual_port(url: &str) -> String {
+    let (start, usual) = match url.split_once("://") {
+        Some(("https", _)) => ("https://".len(), ":443"),
+        _ => ("http://".len(), ":80"),
+    };
+    let end = url[start..].find('/').map_or(url.len(), |end| start + end);
+    let (authority, path) = url.split_at(end);
+    format!(
+        "{}{path}",
+        authority.strip_suffix(usual).unwrap_or(authority)
+    )
 }
 
 fn host_and_port(text: &str) -> Option<(String, u16)> {

@@ -7,16 +7,38 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
-use super::Error;
+use super::certificates::Certificates;
+use super::cors;
 use super::file::{File, Shared, Xmpp};
+use super::listeners::Listeners;
+use super::{Error, HTTPS_PORT};
 use crate::jid::Domain;
 
 /// The file, read but not yet checked as a whole.
 #[derive(Debug)]
 pub(super) struct Parsed {
     pub file: File,
+    pub listeners: Listeners,
     pub global: Shared,
+    pub cors: cors::Options,
     pub hosts: Vec<ParsedHost>,
+}
+
+impl Parsed {
+    /// Whether there is a certificate for any host, or for clients that ask for none.
+    pub(super) fn has_certificate(&self, certificates: &Certificates) -> bool {
+        let index = certificates.index();
+        let of_host = |host: &ParsedHost| {
+            let options = &host.options;
+            let name = options
+                .http_host
+                .as_ref()
+                .or(self.global.http_host.as_ref());
+            let name = name.map_or_else(|| host.domain.ascii(), |name| name.to_ascii_lowercase());
+            options.https_ssl.is_some() || options.ssl.is_some() || index.find(&name).is_some()
+        };
+        certificates.default_for(HTTPS_PORT, &index).is_some() || self.hosts.iter().any(of_host)
+    }
 }
 
 /// One `[hosts."…"]` table.
@@ -24,6 +46,7 @@ pub(super) struct Parsed {
 pub(super) struct ParsedHost {
     pub domain: Domain,
     pub xmpp: Xmpp,
+    pub cors: cors::Options,
     pub options: Shared,
 }
 
@@ -40,14 +63,27 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn read(&self) -> Result<Parsed, Error> {
         let root = DeTable::parse(self.text).map_err(|e| self.complaint(&e, &[]))?;
-        let (mut file, global) = self.split(root);
+        let (root, cors) = split(root, cors::Options::KEYS);
+        let (root, global) = split(root, Shared::KEYS);
+        let (mut file, listeners) = split(root, Listeners::KEYS);
         let hosts = match file.get_mut().remove("hosts") {
             Some(hosts) => self.hosts(hosts)?,
             None => Vec::new(),
         };
         Ok(Parsed {
-            file: self.part(file, &[&["hosts"], Shared::KEYS].concat())?,
+            file: self.part(
+                file,
+                &[
+                    &["hosts"],
+                    Shared::KEYS,
+                    Listeners::KEYS,
+                    cors::Options::KEYS,
+                ]
+                .concat(),
+            )?,
+            listeners: self.part(listeners, &[])?,
             global: self.part(global, &[])?,
+            cors: self.part(cors, &[])?,
             hosts,
         })
     }
@@ -61,7 +97,7 @@ impl<'a> Reader<'a> {
                     &format!("the host {:?} {why}", name.get_ref()),
                 )
             })?;
-            let mut options = self.table(value)?;
+            let (mut options, cors) = split(self.table(value)?, cors::Options::KEYS);
             let xmpp = match options.get_mut().remove("xmpp") {
                 Some(xmpp) => self.part(self.table(xmpp)?, &[])?,
                 None => Xmpp::default(),
@@ -69,7 +105,8 @@ impl<'a> Reader<'a> {
             parsed.push(ParsedHost {
                 domain,
                 xmpp,
-                options: self.part(options, &["xmpp"])?,
+                cors: self.part(cors, &[])?,
+                options: self.part(options, &[&["xmpp"], cors::Options::KEYS].concat())?,
             });
         }
         Ok(parsed)
@@ -81,18 +118,6 @@ impl<'a> Reader<'a> {
             DeValue::Table(table) => Ok(Spanned::new(span, table)),
             _ => Err(self.at(&span, "a table is expected here")),
         }
-    }
-
-    /// Takes the options that hosts share out of the top of the file.
-    #[expect(clippy::unused_self, reason = "reads as one of the steps")]
-    fn split(&self, root: Spanned<DeTable<'a>>) -> (Spanned<DeTable<'a>>, Spanned<DeTable<'a>>) {
-        let span = root.span();
-        let is_shared = |key: &str| Shared::KEYS.contains(&key);
-        let (shared, own): (DeTable<'a>, DeTable<'a>) = root
-            .into_inner()
-            .into_iter()
-            .partition(|(key, _)| is_shared(key.get_ref()));
-        (Spanned::new(span.clone(), own), Spanned::new(span, shared))
     }
 
     /// Reads one part; `keys` may stand at the same place but belong to another part.
@@ -146,6 +171,19 @@ impl<'a> Reader<'a> {
             + 1;
         Error::new(format!("{}:{line}: {message}", self.path.display()))
     }
+}
+
+/// The rest of a table, and what has one of `keys`.
+fn split<'a>(
+    table: Spanned<DeTable<'a>>,
+    keys: &[&str],
+) -> (Spanned<DeTable<'a>>, Spanned<DeTable<'a>>) {
+    let span = table.span();
+    let (taken, rest): (DeTable<'a>, DeTable<'a>) = table
+        .into_inner()
+        .into_iter()
+        .partition(|(key, _)| keys.contains(&key.get_ref().as_ref()));
+    (Spanned::new(span.clone(), rest), Spanned::new(span, taken))
 }
 
 fn similarity(a: &str, b: &str) -> f64 {

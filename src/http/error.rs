@@ -51,6 +51,14 @@ pub fn problem(error: &Error) -> Response {
     )
 }
 
+/// The same with all causes in `detail`, for operators who look for a fault.
+pub fn problem_with_causes(error: &Error) -> Response {
+    log(error);
+    let mut problem = problem_json(error);
+    problem["detail"] = json!(error.chain());
+    respond(error, "application/problem+json", problem.to_string())
+}
+
 /// An answer with the error's status and headers, and a body made elsewhere.
 pub fn respond(error: &Error, content_type: &'static str, body: String) -> Response {
     let mut response = Response::new(Body::from(body));

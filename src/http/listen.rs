@@ -3,7 +3,7 @@
 //! Our own loop, since `axum::serve` sets no timer and so has no limit for the head of a request.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +11,15 @@ use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
 
-/// Largest head of a request, in bytes; Prosody's limit is 10 KiB.
-const MAX_HEAD: usize = 16 * 1024;
+use super::Peer;
+
 /// How long running requests may take after shutdown has begun; a registration takes 40 s at most.
 const DRAIN: Duration = Duration::from_secs(45);
 /// How long to wait after `accept` failed, for instance for want of file descriptors.
@@ -25,8 +28,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What every connection is held to.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// For the head of a request, and for a connection that waits for the next one.
+    /// For the TLS handshake, for the head of a request, and for a connection that waits for the
+    /// next one.
     pub head_timeout: Duration,
+    /// Largest head of a request, in bytes.
+    pub max_head: usize,
     /// Places for connections, shared by all public listeners.
     pub places: Arc<Semaphore>,
 }
@@ -37,13 +43,35 @@ pub trait Answer: Clone + Send + Sync + 'static {
     fn answer(
         &self,
         request: hyper::Request<Incoming>,
-        peer: IpAddr,
+        peer: Peer,
     ) -> impl Future<Output = Response> + Send;
 }
 
-/// Serves `listener` until `stop` turns true, then lets running requests finish.
+/// Connections that wait for `accept`.
+const BACKLOG: i32 = 1024;
+
+/// Listens. An IPv6 address takes IPv6 only, so that `*` and `::` can stand side by side.
+pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Serves `listener`, over TLS if there is an acceptor, until `stop` turns true, then lets running
+/// requests finish.
 pub async fn serve<A: Answer>(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     answer: A,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
@@ -54,22 +82,27 @@ pub async fn serve<A: Answer>(
             accepted = accept(&listener, &limits.places) => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
-        let (stream, peer, place) = accepted;
-        let answer = answer.clone();
-        let service = service_fn(move |request| {
-            let answer = answer.clone();
-            async move { Ok::<_, Infallible>(answer.answer(request, peer.ip().to_canonical()).await) }
-        });
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.head_timeout)
-            .max_buf_size(MAX_HEAD)
-            .title_case_headers(true)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
+        let (stream, address, place) = accepted;
+        let peer = Peer {
+            ip: address.ip().to_canonical(),
+            https: tls.is_some(),
+        };
+        let (answer, limits, tls) = (answer.clone(), limits.clone(), tls.clone());
+        let (watcher, mut stop) = (graceful.watcher(), stop.clone());
         tokio::spawn(async move {
-            // What a client does wrong is no event of ours; the text could hold its request.
-            let _ = connection.await;
+            match tls {
+                None => talk(stream, peer, answer, &limits, watcher).await,
+                Some(tls) => {
+                    let handshake = tokio::time::timeout(limits.head_timeout, tls.accept(stream));
+                    let stream = tokio::select! {
+                        done = handshake => done,
+                        _ = stop.wait_for(|stop| *stop) => return,
+                    };
+                    if let Ok(Ok(stream)) = stream {
+                        talk(stream, peer, answer, &limits, watcher).await;
+                    }
+                }
+            }
             drop(place);
         });
     }
@@ -82,19 +115,42 @@ pub async fn serve<A: Answer>(
     }
 }
 
+async fn talk<A: Answer, S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    stream: S,
+    peer: Peer,
+    answer: A,
+    limits: &Limits,
+    watcher: Watcher,
+) {
+    let service = service_fn(move |request| {
+        let answer = answer.clone();
+        async move { Ok::<_, Infallible>(answer.answer(request, peer).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(limits.max_head)
+        .title_case_headers(true)
+        .serve_connection(TokioIo::new(stream), service);
+    // What a client does wrong is no event of ours; the text could hold its request.
+    let _ = watcher.watch(connection).await;
+}
+
+/// A connection that has a place. It is accepted first: a listener that nobody asks must not hold
+/// a place that another one needs.
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
 ) -> (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit) {
     loop {
-        let place = Arc::clone(places)
-            .acquire_owned()
-            .await
-            .expect("the semaphore is never closed");
         match listener.accept().await {
             Ok((stream, peer)) => {
                 // Answers are small and complete; waiting to fill packets only delays them.
                 let _ = stream.set_nodelay(true);
+                let place = Arc::clone(places)
+                    .acquire_owned()
+                    .await
+                    .expect("the semaphore is never closed");
                 return (stream, peer, place);
             }
             Err(error) => {

@@ -7,13 +7,15 @@
 pub mod api;
 mod assets;
 pub mod bridge;
-mod client_ip;
 pub mod compat;
+mod cors;
 pub mod error;
+mod forwarded;
 mod limit;
 pub mod listen;
 pub mod pages;
 pub mod rocks;
+pub mod tls;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -29,17 +31,17 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use ipnet::IpNet;
 use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
-use crate::config::{Config, Host};
+use crate::config::{Config, Host, INVITES_PAGE};
 use crate::error::Error;
 use crate::invite::Invite;
 use crate::token::InviteToken;
 use compat::{admin_api, register_api};
+use forwarded::Proxies;
 use limit::Failures;
 use pages::apps;
 use pages::templates::Templates;
@@ -77,7 +79,10 @@ fn routes(site: &Site) -> Router {
                 .delete(admin_api::delete),
         )
         .route(
-            &format!("/assets/{}/{{*path}}", site.shared.assets_version),
+            &format!(
+                "{}/{}/{{*path}}",
+                paths.register_apps, site.shared.assets_version
+            ),
             get(|Path(path): Path<String>| async move { assets::serve(&path) }),
         );
     // Links that Prosody's page module made keep working.
@@ -111,9 +116,6 @@ async fn note_route(
     }
     response
 }
-
-/// Where Prosody mounts its page.
-const INVITES_PAGE: &str = "/invites_page";
 
 /// One host as handlers see it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -199,14 +201,22 @@ impl Site {
     fn refuse(&self, headers: &HeaderMap, error: &Error) -> Response {
         if error::wants_page(headers) {
             self.problem_page(error)
+        } else if self.tells_causes(error) {
+            error::problem_with_causes(error)
         } else {
             error::problem(error)
         }
     }
+
+    /// Whether answers say why it is our fault.
+    fn tells_causes(&self, error: &Error) -> bool {
+        self.host().errors.detailed && error.is_fault()
+    }
 }
 
-/// Reads templates and lists of apps; the error names the file.
+/// Reads templates, lists of apps and certificates; the error names the file.
 pub fn check_files(config: &Config) -> Result<(), String> {
+    tls::check(config)?;
     Templates::load(config.templates_path.as_deref())?;
     config
         .hosts
@@ -214,7 +224,7 @@ pub fn check_files(config: &Config) -> Result<(), String> {
         .try_for_each(|host| apps::load(host).map(drop))
 }
 
-/// The client of a request.
+/// The other end of a connection, or the client that a proxy there speaks for.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer {
     pub ip: IpAddr,
@@ -227,12 +237,19 @@ pub struct Front(Arc<FrontParts>);
 
 #[derive(Debug)]
 struct FrontParts {
-    routers: HashMap<String, Router>,
-    default: Option<Router>,
+    doors: HashMap<String, Arc<Door>>,
+    default: Option<Arc<Door>>,
+    proxies: Proxies,
     rocks: Rocks,
-    trusted_proxies: Vec<IpNet>,
     max_content_size: usize,
     body_timeout: Duration,
+}
+
+/// One host's addresses.
+#[derive(Debug)]
+struct Door {
+    router: Router,
+    apps: cors::Apps,
 }
 
 impl Front {
@@ -245,56 +262,65 @@ impl Front {
             failures: Failures::new(config.http.failures_per_minute),
             large_bodies: Semaphore::new(LARGE_BODIES),
         });
-        let mut routers = HashMap::new();
+        let mut doors = HashMap::new();
         let mut default = None;
         for (index, host) in config.hosts.iter().enumerate() {
             let root: Arc<str> = path_of(&host.base_url).into();
             let site = Site {
                 app: app.clone(),
                 index,
-                assets: format!("{root}/assets/{}/", shared.assets_version).into(),
+                assets: format!(
+                    "{root}{}/{}/",
+                    host.paths.register_apps, shared.assets_version
+                )
+                .into(),
                 apps: apps::load(host)?.into(),
                 root,
                 shared: Arc::clone(&shared),
             };
-            let router = routes(&site);
+            let door = Arc::new(Door {
+                router: routes(&site),
+                apps: cors::Apps::new(host),
+            });
             if config.default_host.as_ref() == Some(&host.domain) {
-                default = Some(router.clone());
+                default = Some(Arc::clone(&door));
             }
-            routers.insert(host.http_host.clone(), router);
+            doors.insert(host.http_host.clone(), door);
         }
         Ok(Self(Arc::new(FrontParts {
-            routers,
+            doors,
             default,
+            proxies: Proxies {
+                trusted: config.http.trusted_proxies.clone(),
+                legacy: config.http.legacy_x_forwarded,
+            },
             rocks: Rocks::pack()?,
-            trusted_proxies: config.http.trusted_proxies.clone(),
             max_content_size: config.http.max_content_size,
             body_timeout: config.http.request_timeout,
         })))
     }
 
     /// Answers a request whose body is complete; that to [`api::BULK`] may still be on its way.
-    pub async fn dispatch(&self, mut request: Request, peer: IpAddr) -> Response {
+    pub async fn dispatch(&self, mut request: Request, peer: Peer) -> Response {
         if let Some(name) = request.uri().path().strip_prefix("/rocks/") {
             return self.0.rocks.serve(request.method(), name);
         }
         let Some(name) = host_name(&request) else {
             return (StatusCode::BAD_REQUEST, "The request has no Host header.\n").into_response();
         };
-        let Some(router) = self.0.routers.get(&name).or(self.0.default.as_ref()) else {
+        let Some(door) = self.0.doors.get(&name).or(self.0.default.as_ref()) else {
             return (StatusCode::NOT_FOUND, "There is no such host here.\n").into_response();
         };
-        let trusted = &self.0.trusted_proxies;
-        let peer = Peer {
-            ip: client_ip::client_ip(peer, request.headers(), trusted),
-            https: client_ip::is_https(peer, request.headers(), trusted),
-        };
-        request.extensions_mut().insert(peer);
+        let client = forwarded::client(peer, request.headers(), &self.0.proxies);
+        request.extensions_mut().insert(client);
+        let path = request.uri().path().to_owned();
         let method = request.method().clone();
-        let response = match router.clone().oneshot(request).await {
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        let response = match door.router.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         };
+        let response = door.apps.apply(&method, &path, origin.as_ref(), response);
         let route = response.extensions().get::<MatchedPath>();
         let route = route.map_or("unknown", MatchedPath::as_str);
         // The query is left out: it holds keys and tokens.
@@ -304,7 +330,7 @@ impl Front {
 }
 
 impl listen::Answer for Front {
-    async fn answer(&self, request: hyper::Request<Incoming>, peer: IpAddr) -> Response {
+    async fn answer(&self, request: hyper::Request<Incoming>, peer: Peer) -> Response {
         // Read when the key is known to be good.
         if request.uri().path() == api::BULK {
             return self.dispatch(request.map(Body::new), peer).await;
@@ -360,12 +386,24 @@ fn host_name(request: &Request) -> Option<String> {
 
 /// `/chat` of `https://example.com/chat`, or nothing.
 fn path_of(base_url: &str) -> &str {
-    let after_scheme = base_url
-        .split_once("://")
-        .map_or(base_url, |(_, rest)| rest);
+    let after_scheme = after_scheme(base_url);
     after_scheme
         .find('/')
         .map_or("", |slash| &after_scheme[slash..])
+}
+
+/// `example.com:5281` of `https://example.com:5281/chat`.
+fn authority_of(base_url: &str) -> &str {
+    let after_scheme = after_scheme(base_url);
+    after_scheme
+        .split_once('/')
+        .map_or(after_scheme, |(authority, _)| authority)
+}
+
+fn after_scheme(base_url: &str) -> &str {
+    base_url
+        .split_once("://")
+        .map_or(base_url, |(_, rest)| rest)
 }
 
 fn problem_of_panic() -> Response {

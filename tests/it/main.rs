@@ -2,11 +2,14 @@
 
 mod api;
 mod app;
+
 mod bridge;
+mod certificates;
 mod cli;
 mod compat;
 mod config;
 mod history;
+mod http_options;
 mod moving;
 mod openapi;
 mod postgres;

@@ -11,7 +11,7 @@ use invited::api_key::Scope;
 use invited::app::{App, By, Created, NewKey};
 use invited::clock::Clock;
 use invited::config::{Config, Host};
-use invited::http::Front;
+use invited::http::{Front, Peer};
 use invited::invite::NewInvite;
 use invited::store::{ListInvites, PostgresAddress, Store};
 use invited::token::Sealer;
@@ -207,8 +207,11 @@ impl TestServer {
             request = request.header(*name, *value);
         }
         let request = request.body(body.into()).expect("a request");
-        let ip = ip.parse().expect("an address");
-        let (head, body) = self.front.dispatch(request, ip).await.into_parts();
+        let peer = Peer {
+            ip: ip.parse().expect("an address"),
+            https: false,
+        };
+        let (head, body) = self.front.dispatch(request, peer).await.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX)
             .await
             .expect("a whole body");

@@ -8,7 +8,6 @@ mod ask;
 mod health;
 mod operations;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use hyper::body::Incoming;
 use serde_json::{Map, Value, json};
 
 use super::error::{log, problem_json, respond};
-use super::{listen, with_whole_body};
+use super::{Peer, listen, with_whole_body};
 use crate::app::App;
 use crate::error::Error;
 use crate::secret::Secret;
@@ -131,7 +130,7 @@ impl Bridge {
 }
 
 impl listen::Answer for Bridge {
-    async fn answer(&self, request: hyper::Request<Incoming>, _peer: IpAddr) -> Response {
+    async fn answer(&self, request: hyper::Request<Incoming>, _peer: Peer) -> Response {
         match with_whole_body(request, MAX_BODY, BODY_TIMEOUT).await {
             Ok(request) => self.dispatch(request).await,
             Err(response) => response,

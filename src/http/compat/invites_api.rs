@@ -12,7 +12,7 @@ use crate::api_key::Scope;
 use crate::app::{App, By};
 use crate::config::Host;
 use crate::error::Error;
-use crate::http::error::{log, problem, wants_page};
+use crate::http::error::{log, wants_page};
 use crate::http::{Peer, Site};
 use crate::invite::NewInvite;
 
@@ -47,8 +47,10 @@ pub async fn handle(
             .headers_mut()
             .insert(header::ALLOW, HeaderValue::from_static(allow));
     }
-    // POST needs no mention: browsers may always send it (Fetch §3.3.6).
-    add_cors(&headers, response.headers_mut(), "OPTIONS, GET");
+    // As in the documented example.
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("Keep-Alive"));
     response
 }
 
@@ -116,33 +118,8 @@ fn is_prefetch(headers: &HeaderMap) -> bool {
 fn refuse(site: &Site, headers: &HeaderMap, error: &Error) -> Response {
     if wants_page(headers) {
         log(error);
-        site.problem_page(error)
-    } else {
-        problem(error)
     }
-}
-
-/// The headers of the documented example, in every answer.
-pub(super) fn add_cors(asked: &HeaderMap, headers: &mut HeaderMap, methods: &'static str) {
-    let origin = asked.get(header::ORIGIN);
-    if origin.is_some() {
-        headers.insert(header::VARY, HeaderValue::from_static("Origin"));
-    }
-    let origin = origin.cloned().unwrap_or(HeaderValue::from_static("*"));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_METHODS,
-        HeaderValue::from_static(methods),
-    );
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static("Content-Type"),
-    );
-    headers.insert(
-        header::ACCESS_CONTROL_MAX_AGE,
-        HeaderValue::from_static("7200"),
-    );
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Keep-Alive"));
+    site.refuse(headers, error)
 }
 
 #[derive(Debug, Default, PartialEq)]

@@ -11,7 +11,6 @@ use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::invites_api::add_cors;
 use super::json::{self, Fields};
 use crate::error::Error;
 use crate::http::{Peer, Site, pages};
@@ -25,15 +24,13 @@ pub async fn invite(
     Extension(peer): Extension<Peer>,
     Path(token): Path<String>,
     method: Method,
-    headers: HeaderMap,
 ) -> Response {
     let answer = match method {
-        Method::OPTIONS => Ok(None),
         Method::GET | Method::HEAD => show(&site, peer, &token).await.map(Some),
         Method::DELETE => decline(&site, peer, &token).await.map(|()| None),
         _ => Err(Error::MethodNotAllowed),
     };
-    finish(&headers, answer, "OPTIONS, GET, DELETE")
+    finish(answer, "OPTIONS, GET, DELETE")
 }
 
 /// `POST /register_api/register`.
@@ -45,11 +42,10 @@ pub async fn register(
     body: Bytes,
 ) -> Response {
     let answer = match method {
-        Method::OPTIONS => Ok(None),
         Method::POST => make_account(&site, peer, &headers, &body).await.map(Some),
         _ => Err(Error::MethodNotAllowed),
     };
-    finish(&headers, answer, "OPTIONS, POST")
+    finish(answer, "OPTIONS, POST")
 }
 
 async fn show(site: &Site, peer: Peer, token: &str) -> Result<Value, Error> {
@@ -113,12 +109,7 @@ async fn find(site: &Site, peer: Peer, token: &str) -> Result<(Invite, InviteTok
     }
 }
 
-/// Scripts of any site may read the answer, as with Prosody: nothing here rests on cookies.
-fn finish(
-    asked: &HeaderMap,
-    answer: Result<Option<Value>, Error>,
-    methods: &'static str,
-) -> Response {
+fn finish(answer: Result<Option<Value>, Error>, methods: &'static str) -> Response {
     let mut response = match answer {
         Ok(Some(value)) => json::answer(&value),
         Ok(None) => Response::new(Body::empty()),
@@ -128,6 +119,5 @@ fn finish(
         let allow = HeaderValue::from_static(methods);
         response.headers_mut().insert(header::ALLOW, allow);
     }
-    add_cors(asked, response.headers_mut(), methods);
     response
 }

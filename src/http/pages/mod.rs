@@ -154,8 +154,17 @@ pub fn problem_page(site: &Site, error: &Error) -> Response {
         | Error::InviteRevoked
         | Error::InviteBusy
         | Error::NotFound => None,
+        other if site.tells_causes(other) => Some(other.chain()),
         other => Some(other.to_string()),
     };
+    let errors = &site.host().errors;
+    let hint = errors.messages.0.get(&status).map(String::as_str).or(hint);
+    if hint.is_none() && !errors.always_show {
+        let mut response = respond(error, "text/html; charset=utf-8", String::new());
+        add_page_headers(&mut response);
+        return response;
+    }
+    let hint = hint.or(errors.default_message.as_deref());
     let context = context! {
         ..context! { status, title, detail, hint }, ..base_context(site)
     };

@@ -1,6 +1,8 @@
-"""A certificate authority for one test directory, and a certificate for localhost and other.localhost made by it."""
+"""A certificate authority for one test directory, and certificates made by it."""
 
 import subprocess
+
+CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
 
 
 class Certificates:
@@ -10,13 +12,11 @@ class Certificates:
         self.authority = directory / "ca.pem"
         self.certificate = directory / "localhost.crt"
         self.key = directory / "localhost.key"
-        authority_key = directory / "ca.key"
-        request = directory / "localhost.csr"
-        curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        self._authority_key = directory / "ca.key"
         self._openssl(
             "req",
             "-x509",
-            *curve,
+            *CURVE,
             "-days",
             "2",
             "-subj",
@@ -24,13 +24,18 @@ class Certificates:
             "-addext",
             "keyUsage=critical,keyCertSign",
             "-keyout",
-            authority_key,
+            self._authority_key,
             "-out",
             self.authority,
         )
-        self._openssl("req", *curve, "-subj", "/CN=localhost", "-keyout", self.key, "-out", request)
-        extensions = directory / "extensions"
-        extensions.write_text("basicConstraints=critical,CA:FALSE\nsubjectAltName=DNS:localhost,DNS:other.localhost,IP:127.0.0.1\n")
+        self.issue(["DNS:localhost", "DNS:other.localhost", "IP:127.0.0.1"], self.certificate, self.key)
+
+    def issue(self, names, certificate, key):
+        """A new certificate with these alternative names, and its key, in these files."""
+        request, extensions = self.directory / "request", self.directory / "extensions"
+        extensions.write_text(f"basicConstraints=critical,CA:FALSE\nsubjectAltName={','.join(names)}\n")
+        certificate.parent.mkdir(parents=True, exist_ok=True)
+        self._openssl("req", *CURVE, "-subj", "/CN=Test", "-keyout", key, "-out", request)
         self._openssl(
             "x509",
             "-req",
@@ -41,12 +46,12 @@ class Certificates:
             "-CA",
             self.authority,
             "-CAkey",
-            authority_key,
+            self._authority_key,
             "-CAcreateserial",
             "-extfile",
             extensions,
             "-out",
-            self.certificate,
+            certificate,
         )
 
     def _openssl(self, *arguments):

@@ -10,7 +10,7 @@ use invited::api_key::Scope;
 use invited::app::{App, By, Created, NewKey};
 use invited::clock::Clock;
 use invited::config::{Config, Host};
-use invited::http::Front;
+use invited::http::{Front, Peer};
 use invited::invite::NewInvite;
 use invited::store::{ListInvites, Store};
 use invited::token::Sealer;
@@ -136,7 +136,13 @@ impl Site {
     pub(super) async fn send(&self, request: Request<Body>) -> Reply {
         let response = self
             .front
-            .dispatch(request, IpAddr::V4(Ipv4Addr::LOCALHOST))
+            .dispatch(
+                request,
+                Peer {
+                    ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                    https: false,
+                },
+            )
             .await;
         let (head, body) = response.into_parts();
         let body = body.collect().await.expect("the whole body").to_bytes();

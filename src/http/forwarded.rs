@@ -1,0 +1,216 @@
+//! Who asks: the address of the client and the scheme it used, also behind proxies.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::http::{HeaderMap, HeaderName};
+use ipnet::IpNet;
+
+use super::Peer;
+
+/// Which proxies are believed, and how they speak.
+#[derive(Debug)]
+pub(super) struct Proxies {
+    pub trusted: Vec<IpNet>,
+    /// By `X-Forwarded-For` and `X-Forwarded-Proto`; else by `Forwarded` (RFC 7239).
+    pub legacy: bool,
+}
+
+/// The client that `peer` is, or speaks for. Proxies are believed only as far as trusted ones wrote
+/// it: the right-most address that is not a trusted proxy's is the client.
+pub(super) fn client(peer: Peer, headers: &HeaderMap, proxies: &Proxies) -> Peer {
+    let is_trusted = |ip: IpAddr| proxies.trusted.iter().any(|network| network.contains(&ip));
+    if !is_trusted(peer.ip) {
+        return peer;
+    }
+    let mut client = peer;
+    for hop in hops(headers, proxies.legacy).iter().rev() {
+        if !is_trusted(client.ip) {
+            break;
+        }
+        client.https = hop.https.unwrap_or(client.https);
+        match hop.ip {
+            Some(ip) => client.ip = ip,
+            None => break,
+        }
+    }
+    if proxies.legacy {
+        client.https |= headers
+            .get("x-forwarded-proto")
+            .is_some_and(|proto| proto == "https");
+    }
+    client
+}
+
+/// What one proxy says of whom it speaks for.
+struct Hop {
+    /// Absent if it is hidden or nonsense.
+    ip: Option<IpAddr>,
+    https: Option<bool>,
+}
+
+fn hops(headers: &HeaderMap, legacy: bool) -> Vec<Hop> {
+    if legacy {
+        return values(headers, &HeaderName::from_static("x-forwarded-for"))
+            .flat_map(|value| value.split(','))
+            .map(|hop| Hop {
+                ip: hop.trim().parse().ok().map(|ip: IpAddr| ip.to_canonical()),
+                https: None,
+            })
+            .collect();
+    }
+    values(headers, &axum::http::header::FORWARDED)
+        .flat_map(|value| unquoted_split(value, ','))
+        .map(|element| hop(&element))
+        .collect()
+}
+
+fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+}
+
+/// `for=192.0.2.60;proto=https` (RFC 7239 §4).
+fn hop(element: &str) -> Hop {
+    let mut hop = Hop {
+        ip: None,
+        https: None,
+    };
+    for pair in unquoted_split(element, ';') {
+        let Some((name, value)) = pair.split_once('=') else {
+            continue;
+        };
+        let value = value.trim().trim_matches('"');
+        match name.trim().to_ascii_lowercase().as_str() {
+            "for" => hop.ip = node(value),
+            "proto" => hop.https = Some(value.eq_ignore_ascii_case("https")),
+            _ => {}
+        }
+    }
+    hop
+}
+
+/// An address, with or without a port; IPv6 in brackets (RFC 7239 §6).
+fn node(value: &str) -> Option<IpAddr> {
+    let bare = value.trim_start_matches('[').trim_end_matches(']');
+    bare.parse()
+        .or_else(|_| value.parse().map(|address: SocketAddr| address.ip()))
+        .ok()
+        .map(|ip: IpAddr| ip.to_canonical())
+}
+
+/// Parts between separators that stand outside quotation marks.
+fn unquoted_split(text: &str, separator: char) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut quoted = false;
+    for c in text.chars() {
+        quoted ^= c == '"';
+        if c == separator && !quoted {
+            parts.push(String::new());
+        } else if let Some(part) = parts.last_mut() {
+            part.push(c);
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(legacy: bool, peer: &str, given: &[(&'static str, &str)], expected: (&str, bool)) {
+        let mut headers = HeaderMap::new();
+        for (name, value) in given {
+            headers.append(*name, value.parse().expect("a header value"));
+        }
+        let networks = ["127.0.0.0/8", "10.0.0.0/8"];
+        let proxies = Proxies {
+            trusted: networks
+                .map(|text| text.parse().expect("a network"))
+                .to_vec(),
+            legacy,
+        };
+        let peer = Peer {
+            ip: peer.parse().expect("an address"),
+            https: false,
+        };
+        let client = client(peer, &headers, &proxies);
+        assert_eq!((client.ip.to_string().as_str(), client.https), expected);
+    }
+
+    #[track_caller]
+    fn check_for(peer: &str, values: &[&str], expected: &str) {
+        let given: Vec<_> = values.iter().map(|v| ("x-forwarded-for", *v)).collect();
+        check(true, peer, &given, (expected, false));
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        check_for("203.0.113.9", &["198.51.100.1"], "203.0.113.9");
+        check_for("127.0.0.1", &["198.51.100.1"], "198.51.100.1");
+        check_for("127.0.0.1", &["6.6.6.6, 198.51.100.1"], "198.51.100.1");
+        check_for("127.0.0.1", &["198.51.100.1, 10.1.2.3"], "198.51.100.1");
+        check_for("127.0.0.1", &["198.51.100.1", "10.1.2.3"], "198.51.100.1");
+        check_for("127.0.0.1", &["nonsense"], "127.0.0.1");
+        check_for("127.0.0.1", &[], "127.0.0.1");
+    }
+
+    #[test]
+    fn a_trusted_proxy_tells_the_scheme() {
+        let proto = [("x-forwarded-proto", "https")];
+        check(true, "127.0.0.1", &proto, ("127.0.0.1", true));
+        check(true, "203.0.113.9", &proto, ("203.0.113.9", false));
+    }
+
+    #[track_caller]
+    fn check_forwarded(peer: &str, value: &str, expected: (&str, bool)) {
+        check(false, peer, &[("forwarded", value)], expected);
+    }
+
+    #[test]
+    fn the_standard_header_is_read_when_the_legacy_ones_are_off() {
+        check_forwarded(
+            "127.0.0.1",
+            "for=192.0.2.60;proto=https",
+            ("192.0.2.60", true),
+        );
+        check_forwarded(
+            "127.0.0.1",
+            "For=\"[2001:db8::17]:4711\"",
+            ("2001:db8::17", false),
+        );
+        check_forwarded(
+            "127.0.0.1",
+            "for=\"[2001:db8::17]\"",
+            ("2001:db8::17", false),
+        );
+        check_forwarded(
+            "127.0.0.1",
+            "for=\"192.0.2.43:47011\"",
+            ("192.0.2.43", false),
+        );
+        check_forwarded(
+            "127.0.0.1",
+            "for=6.6.6.6, for=192.0.2.60",
+            ("192.0.2.60", false),
+        );
+        check_forwarded(
+            "127.0.0.1",
+            "for=192.0.2.60;proto=https, for=10.1.2.3;proto=http",
+            ("192.0.2.60", true),
+        );
+        check_forwarded("127.0.0.1", "for=_hidden;proto=https", ("127.0.0.1", true));
+        check_forwarded("127.0.0.1", "for=\"a,for=6.6.6.6\"", ("127.0.0.1", false));
+        check_forwarded(
+            "203.0.113.9",
+            "for=192.0.2.60;proto=https",
+            ("203.0.113.9", false),
+        );
+        let legacy = [("x-forwarded-for", "192.0.2.60")];
+        check(false, "127.0.0.1", &legacy, ("127.0.0.1", false));
+        let standard = [("forwarded", "for=192.0.2.60")];
+        check(true, "127.0.0.1", &standard, ("127.0.0.1", false));
+    }
+}
