@@ -11,10 +11,12 @@
 mod api_keys;
 mod backup;
 mod change;
+pub mod foreign;
 mod history;
 mod invite_changes;
 mod invites;
 mod migrate;
+mod moving_in;
 mod registrations;
 mod requests;
 mod sqlite;
@@ -31,6 +33,7 @@ pub use api_keys::NewKey;
 pub use history::Sweep;
 pub use invite_changes::AlteredInvite;
 pub use invites::{CreatedBy, Creation, InvitePage, ListInvites};
+pub use moving_in::KnownRegistration;
 pub use registrations::Attempt;
 pub use requests::Request;
 
@@ -129,6 +132,7 @@ impl Store {
             history::SQL,
             invite_changes::SQL,
             invites::SQL,
+            moving_in::SQL,
             registrations::SQL,
             requests::SQL,
         ]
