@@ -18,9 +18,9 @@ use crate::secret::Secret;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Take over what ejabberd's mod_invites keeps in SQLite or PostgreSQL.
+    /// Take over what ejabberd keeps of invites in SQLite or PostgreSQL.
     Ejabberd {
-        /// The database: sqlite:FILE or postgres://USER:PASSWORD@HOST/NAME.
+        /// The database: `sqlite:FILE` or `postgres://USER:PASSWORD@HOST/NAME`.
         #[arg(
             long,
             value_name = "URL",

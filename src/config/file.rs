@@ -319,7 +319,7 @@ impl<'de> Deserialize<'de> for MountPath {
         let letters = |c: char| c.is_ascii_alphanumeric() || "/._~-".contains(c);
         let good =
             text.len() > 1 && text.starts_with('/') && !text.ends_with('/') && !text.contains("//");
-        if good && text.chars().all(letters) {
+        if good && text.replace("$host", "").chars().all(letters) {
             Ok(Self(text))
         } else {
             Err(de::Error::custom(format!(

@@ -127,7 +127,7 @@ fn registration(
         ("T", Some(account)) => (Kind::Reset, account),
         // A contact invite that nobody made an account of made a contact of the inviter.
         ("R", None) => match &invite.localpart {
-            Some(inviter) => (Kind::Contact, inviter.clone()),
+            Some(name) => (Kind::Contact, name.clone()),
             None => return Ok(None),
         },
         (_, Some(account)) => (Kind::Account, account),

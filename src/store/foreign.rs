@@ -22,7 +22,7 @@ pub enum Foreign {
 
 /// Where a `PostgreSQL` database is, as another server's configuration has it.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct PostgresAddress {
+pub struct ForeignAddress {
     /// A name, an address, or the folder of a socket; the usual socket if absent.
     pub host: Option<String>,
     pub port: Option<u16>,
@@ -74,7 +74,7 @@ impl Foreign {
 
     /// Connects without TLS, as Prosody does.
     pub async fn connect_postgres(
-        address: &PostgresAddress,
+        address: &ForeignAddress,
         password: Option<&Secret>,
     ) -> Result<Self, Error> {
         let mut config = tokio_postgres::Config::new();
@@ -108,7 +108,7 @@ impl Foreign {
     }
 
     async fn connect(config: &tokio_postgres::Config) -> Result<Self, Error> {
-        let (client, connection) = config.connect(NoTls).await.map_err(postgres)?;
+        let (client, connection) = config.connect(NoTls).await.map_err(|e| postgres(&e))?;
         // It ends when the client is dropped; what breaks it meanwhile, the client's calls tell.
         tokio::spawn(async move {
             let _ = connection.await;
@@ -219,11 +219,16 @@ impl Foreign {
                         )
                     })
                     .collect();
-                let rows = client.query_typed(sql, &params).await.map_err(postgres)?;
+                let rows = client
+                    .query_typed(sql, &params)
+                    .await
+                    .map_err(|e| postgres(&e))?;
                 rows.iter()
                     .map(|row| {
                         (0..row.len())
-                            .map(|column| row.try_get::<_, String>(column).map_err(postgres))
+                            .map(|column| {
+                                row.try_get::<_, String>(column).map_err(|e| postgres(&e))
+                            })
                             .collect()
                     })
                     .collect()
@@ -268,8 +273,8 @@ fn lossy(value: rusqlite::types::ValueRef<'_>) -> String {
     }
 }
 
-fn postgres(error: tokio_postgres::Error) -> Error {
-    Error::Unavailable(chain(&error).into())
+fn postgres(error: &tokio_postgres::Error) -> Error {
+    Error::Unavailable(chain(error).into())
 }
 
 /// COMPAT: tokio-postgres 0.7 says "db error" and keeps the reason in the source.

@@ -4,6 +4,7 @@ mod app;
 mod cli;
 mod config;
 mod history;
+mod import;
 mod store;
 mod support;
 mod tidy;

@@ -127,7 +127,7 @@ fn evaluate(text: &[u8]) -> mlua::Result<Map<String, Value>> {
 }
 
 /// Tables within tables that are looked into.
-const MOST_DEPTH: usize = 32;
+pub(super) const MOST_DEPTH: usize = 32;
 
 /// A Lua value as JSON: a table with nothing but the items 1 to n is a list, an empty one an object.
 pub(super) fn json(value: &mlua::Value, depth: usize) -> Value {

@@ -2,6 +2,7 @@
 //! files, SQLite or `PostgreSQL`. Safe while Prosody runs: everything is only read.
 
 mod config;
+mod evaluate;
 mod lua;
 mod records;
 mod settings;
@@ -18,7 +19,7 @@ use super::{Found, FoundHost};
 use crate::clock::Timestamp;
 use crate::jid::Domain;
 use crate::secret::Secret;
-use crate::store::foreign::{Foreign, PostgresAddress, ProsodyRow};
+use crate::store::foreign::{Foreign, ForeignAddress, ProsodyRow};
 use config::ProsodyConfig;
 use lua::DataFile;
 use records::{OwnPage, Stored};
@@ -47,7 +48,7 @@ enum Storage {
     Files,
     /// Something that we do not read, and what to do about it.
     Other(String),
-    Postgres(PostgresAddress, Option<Secret>),
+    Postgres(ForeignAddress, Option<Secret>),
     Sqlite(PathBuf),
 }
 
@@ -207,7 +208,7 @@ impl Prosody {
                 Storage::Sqlite(self.data_path.join(file))
             }
             "postgresql" => Storage::Postgres(
-                PostgresAddress {
+                ForeignAddress {
                     host: text("host"),
                     port: text("port").and_then(|port| port.parse().ok()),
                     database: text("database").unwrap_or_else(|| "prosody".to_owned()),

@@ -89,8 +89,9 @@ impl<'a> Draft<'a> {
         Self {
             target,
             top: format!(
-                "# Made by `invited import prosody` from {}. Each option says where it came from; what could\n\
-                 # not be taken over is a comment. `invited config example` shows every option.\n",
+                "# Made by `invited import prosody` from\n# {}\n\
+                 # Each option says where it came from; what could not be taken over is a comment.\n\
+                 # `invited config example` shows every option there is.\n\n",
                 prosody.config_path.display()
             ),
             hosts: hosts.collect(),
