@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
+use super::lua;
 use crate::api_key::PresentedKey;
 use crate::app::{OldInvite, OldKey, OldRegistration};
 use crate::clock::Timestamp;
@@ -302,7 +303,7 @@ fn is_own_page(url: &str, token: &str, page: &OwnPage) -> bool {
 
 fn seconds(value: &Value) -> Option<i64> {
     match value {
-        Value::Number(number) => number.as_i64(),
+        Value::Number(number) => lua::number(number.as_f64()?).as_i64(),
         Value::String(text) => text.parse().ok(),
         _ => None,
     }
@@ -342,7 +343,7 @@ mod tests {
         let mut record = json!({
             "type": "register", "jid": "chat.example", "token": TOKEN, "allow_registration": true,
             "uri": format!("xmpp:chat.example?register;preauth={TOKEN}"),
-            "created_at": NOW.0 - 60, "expires": NOW.0 + 60,
+            "created_at": 1_796_061_540.0, "expires": NOW.0 + 60,
         });
         change(&mut record);
         invite(TOKEN, &record, &page(), NOW)
