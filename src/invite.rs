@@ -20,6 +20,15 @@ impl InviteId {
     pub fn generate() -> Self {
         Self(Uuid::now_v7().into_bytes())
     }
+
+    /// A new id that sorts among those that were made at `moment`.
+    pub fn generate_at(moment: Timestamp) -> Self {
+        let mut id = Self::generate();
+        // RFC 9562 §5.7: the first 48 bits are milliseconds.
+        let milliseconds = moment.0.max(0).saturating_mul(1_000).to_be_bytes();
+        id.0[..6].copy_from_slice(&milliseconds[2..]);
+        id
+    }
 }
 
 impl fmt::Display for InviteId {

@@ -6,6 +6,7 @@ mod invite_changes;
 mod invites;
 mod keys;
 mod metrics;
+mod moving_in;
 mod registration;
 mod sweeper;
 
@@ -22,6 +23,7 @@ pub use invite_changes::Alteration;
 pub use invites::{By, Created, FindBy, MAX_BULK, RepeatKey};
 pub use keys::{AcceptedKey, NewKey};
 pub use metrics::Metrics;
+pub use moving_in::{OldInvite, OldKey, OldRegistration, TAKEN_AT_ONCE, TakenKey};
 
 /// Shared handles. Cheap to clone.
 #[derive(Debug, Clone)]

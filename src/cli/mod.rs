@@ -6,6 +6,7 @@
 mod alias;
 mod backup;
 mod doctor;
+mod import;
 mod invite;
 mod key;
 mod logging;
@@ -65,6 +66,9 @@ enum Command {
     Config(ConfigCommand),
     /// Try everything that has to work together, and say what does not.
     Doctor,
+    /// Move in from another server: its invites, keys and settings.
+    #[command(subcommand)]
+    Import(import::Command),
     /// Make, list and take back invites.
     #[command(subcommand)]
     Invite(invite::Command),
@@ -183,6 +187,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::Config(ConfigCommand::Check) => check(&config()?),
         Command::Config(ConfigCommand::Example) => print(config::EXAMPLE.trim_end()),
         Command::Doctor => block_on(doctor::run(config()?)),
+        Command::Import(command) => block_on(import::run(command, &arguments.config)),
         Command::Invite(command) => {
             let config = config()?;
             block_on(async { invite::run(command, open(config).await?).await })

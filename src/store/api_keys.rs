@@ -1,6 +1,7 @@
 //! Statements and rows of API keys.
 
-use super::{Change, Error, Store, change::Row};
+use super::change::{Row, Value};
+use super::{Change, Error, Store};
 use crate::api_key::{ApiKey, Scope};
 use crate::clock::Timestamp;
 use crate::jid::Domain;
@@ -46,20 +47,7 @@ const FIND: &str = "
 impl Store {
     /// Stores a key. An id that is taken is a [`Error::Conflict`].
     pub async fn create_key(&self, key: NewKey<'_>) -> Result<(), Error> {
-        let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
-        let change = Change::new().then(
-            INSERT,
-            vec![
-                key.host.as_str().into(),
-                key.id.into(),
-                key.secret_hash.into(),
-                key.name.into(),
-                scopes.join(" ").into(),
-                key.created_at.0.into(),
-                key.expires_at.map(|t| t.0).into(),
-                key.max_per_day.into(),
-            ],
-        );
+        let change = Change::new().then(INSERT, params(&key));
         self.commit(change).await.map(drop)
     }
 
@@ -89,6 +77,21 @@ impl Store {
             .map(|row| Ok((key(row, host)?, row.array(6)?)))
             .transpose()
     }
+}
+
+/// What a statement that inserts a key takes.
+pub(super) fn params(key: &NewKey<'_>) -> Vec<Value> {
+    let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
+    vec![
+        key.host.as_str().into(),
+        key.id.into(),
+        key.secret_hash.into(),
+        key.name.into(),
+        scopes.join(" ").into(),
+        key.created_at.0.into(),
+        key.expires_at.map(|t| t.0).into(),
+        key.max_per_day.into(),
+    ]
 }
 
 fn key(row: &Row, host: &Domain) -> Result<ApiKey, Error> {

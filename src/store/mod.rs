@@ -12,11 +12,13 @@ mod api_keys;
 mod backup;
 mod change;
 mod copy;
+pub mod foreign;
 mod history;
 mod invite_changes;
 mod invites;
 mod leases;
 mod migrate;
+mod moving_in;
 mod postgres;
 mod registrations;
 mod requests;
@@ -35,6 +37,7 @@ pub use copy::{Place, Progress, all_columns};
 pub use history::Sweep;
 pub use invite_changes::AlteredInvite;
 pub use invites::{CreatedBy, Creation, InvitePage, ListInvites};
+pub use moving_in::KnownRegistration;
 pub use postgres::Address as PostgresAddress;
 pub use registrations::Attempt;
 pub use requests::Request;
@@ -163,6 +166,7 @@ impl Store {
             invite_changes::SQL,
             invites::SQL,
             leases::SQL,
+            moving_in::SQL,
             registrations::SQL,
             requests::SQL,
         ]

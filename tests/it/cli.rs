@@ -372,3 +372,71 @@ fn the_description_of_the_api_needs_no_configuration() {
     let document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(document["openapi"], "3.1.0");
 }
+
+/// A Prosody with one invite and one key, without a Prosody.
+fn prosody(folder: &Path) -> String {
+    let data = folder.join("prosody/example%2ecom");
+    std::fs::create_dir_all(&data).expect("a folder");
+    let invite = "return {\n\t[\"-Hq2mZc4XwTn9BvKd1Ry5LpA\"] = {\n\t\t[\"type\"] = \"register\";\n\t\t\
+                  [\"jid\"] = \"example.com\";\n\t\t[\"expires\"] = 4102444800;\n\t};\n};\n";
+    std::fs::write(data.join("invite_token.dat"), invite).expect("it is written");
+    let key = "return {\n\t[\"-id\"] = {\n\t\t[\"token\"] = \"secret\";\n\t};\n};\n";
+    std::fs::write(data.join("invite_api_keys.dat"), key).expect("it is written");
+    let config = folder.join("prosody.cfg.lua");
+    let text = "data_path = \"prosody\"\nVirtualHost \"example.com\"\n\tsite_name = \"Home\"\n";
+    std::fs::write(&config, text).expect("it is written");
+    config.to_str().expect("a path").to_owned()
+}
+
+#[test]
+fn an_import_can_be_tried_and_repeated() {
+    let shell = Shell::new();
+    let prosody = prosody(shell.0.path());
+    let import = ["import", "prosody", "--prosody-config", &prosody];
+
+    let (code, told, _) = shell.run(&[&import[..], &["--dry-run"]].concat());
+    assert_eq!(code, 0);
+    let begin = "example.com\tAPI keys\t1\nexample.com\taccount invites, open\t1\n\n";
+    assert!(told.starts_with(begin), "{told}");
+    assert!(told.contains("site_name = \"Home\""), "{told}");
+    assert!(!shell.0.path().join("data").exists());
+
+    for (new, there) in [(1, 0), (0, 1)] {
+        let (code, told, _) = shell.run(&import);
+        let expected = format!(
+            "example.com\tAPI keys\t1\t{new}\t{there}\nexample.com\taccount invites, open\t1\t{new}\t{there}\n"
+        );
+        assert_eq!((code, told), (0, expected));
+    }
+    assert_eq!(
+        shell.run(&["key", "list", "example.com"]).1,
+        "-id\t<unknown>\n"
+    );
+}
+
+#[test]
+fn an_import_says_what_it_cannot_take() {
+    let shell = Shell::new();
+    let prosody = prosody(shell.0.path());
+    let config = shell.0.path().join("other.toml");
+    let text = "data_path = \"other\"\n[hosts.\"other.example\"]\n";
+    std::fs::write(&config, text).expect("it is written");
+    let config = config.to_str().expect("a path");
+    let (code, told, _) = shell.run(&[
+        "import",
+        "prosody",
+        "--prosody-config",
+        &prosody,
+        "--config",
+        config,
+    ]);
+    assert_eq!(code, 0);
+    assert!(told.contains("has no [hosts.\"example.com\"]"), "{told}");
+
+    let (code, _, errors) = shell.run(&["import", "prosody", "--prosody-config", "/nowhere.lua"]);
+    assert_eq!(code, 1);
+    assert!(errors.starts_with("invited: /nowhere.lua: "), "{errors}");
+    let (code, _, errors) = shell.run(&["import", "ejabberd", "--database", "sqlite:/nowhere.db"]);
+    assert_eq!(code, 1);
+    assert!(errors.contains("/nowhere.db"), "{errors}");
+}

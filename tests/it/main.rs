@@ -10,6 +10,7 @@ mod compat;
 mod config;
 mod history;
 mod http_options;
+mod import;
 mod moving;
 mod openapi;
 mod postgres;

@@ -72,14 +72,14 @@ class Invited(Server):
         self.spawn()
         wait_until(lambda: self.assert_running() and self._ready(), "invited is ready")
 
-    def run(self, *arguments):
+    def run(self, *arguments, timeout=30):
         """The command line on this daemon's configuration."""
         return subprocess.run(
             [str(BINARY), "--config", str(self.config), *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=timeout,
             env=self.environment,
         )
 

@@ -43,7 +43,6 @@ admin_socket = {admin_socket}
 modules_enabled = {{ {modules} }}
 modules_disabled = {{ "s2s" }}
 authentication = "internal_hashed"
-storage = "internal"
 admins = {{ "admin@localhost" }}
 allow_user_invites = true
 log = {{ debug = {log} }}
