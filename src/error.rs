@@ -91,7 +91,7 @@ pub enum Error {
     /// A field that is unknown, or of the wrong type.
     #[error("{field}: {reason}")]
     Unreadable { field: String, reason: String },
-    #[error("There is no host {asked:?}; there is: {known}")]
+    #[error("There is no host {asked:?}; there {}: {known}", if known.contains(',') { "are" } else { "is" })]
     UnknownHost { asked: String, known: String },
     #[error("The body must be {0}, as Content-Type says.")]
     UnsupportedMediaType(&'static str),

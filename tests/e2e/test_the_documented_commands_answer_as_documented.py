@@ -10,7 +10,7 @@ from harness.prosody import REPOSITORY
 from harness.waiting import free_port
 
 
-@pytest.mark.parametrize("served_by", ["prosody"])
+@pytest.mark.parametrize("served_by", ["prosody", "invited"])
 def test_the_transcript_of_the_document_holds(served_by):
     ports = [word for name in ("https", "http", "xmpp", "bridge") for word in (f"--{name}-port", str(free_port()))]
     done = subprocess.run(

@@ -150,3 +150,98 @@ async fn many_creators_come_in_pages() {
     let (_, second) = ask(&desk, "creators", json!({"after": first["next"]})).await;
     assert_eq!(second, json!({"users": ["user500"]}));
 }
+
+#[tokio::test]
+async fn a_bad_field_of_a_question_is_named_and_nothing_is_stored() {
+    let desk = Desk::open();
+    let theirs = desk.invite(|_| {}).await;
+    let token = theirs.token.expose();
+    let new = "A-token-of-a-server";
+    let long = "x".repeat(3000);
+    let odd = [json!(7), json!(true), json!([]), json!({}), json!(long)];
+    let texts = |field: &'static str, good: Value| {
+        odd.iter().map(move |value| {
+            let mut question = good.clone();
+            question[field] = value.clone();
+            (field, question)
+        })
+    };
+    let create = json!({"token": new, "type": "register"});
+    let with = |field: &'static str, value: Value| {
+        let mut question = create.clone();
+        question[field] = value;
+        (field, question)
+    };
+    let mut questions: Vec<(&str, &str, Value)> = Vec::new();
+    for field in ["token", "type", "username", "landing_page"] {
+        questions.extend(texts(field, create.clone()).map(|(field, q)| ("create", field, q)));
+    }
+    for (field, value) in [
+        ("token", json!("short")),
+        ("token", json!("with a blank in it")),
+        ("type", json!("admin")),
+        ("username", json!("")),
+        ("username", json!("a@b")),
+        ("username", json!("th\u{435}o")),
+        ("username", json!("x".repeat(1024))),
+        ("ttl", json!("soon")),
+        ("ttl", json!(1.5)),
+        ("ttl", json!(-1)),
+        ("ttl", json!(0)),
+        ("ttl", json!(i64::MAX)),
+        ("ttl", json!(1e300)),
+        ("reusable", json!("yes")),
+        ("additional_data", json!("text")),
+        ("additional_data", json!([1])),
+        ("additional_data", json!({"note": "x".repeat(20_000)})),
+        ("additional_data", json!({"roles": 7})),
+        ("additional_data", json!({"allow_reset": 7})),
+    ] {
+        let (field, question) = with(field, value);
+        questions.push(("create", field, question));
+    }
+    questions.push(("create", "token", json!({"type": "register"})));
+    questions.push(("create", "type", json!({"token": new})));
+    let contact = json!({"token": new, "type": "roster"});
+    questions.push(("create", "inviter", contact));
+    for operation in ["lookup", "reserve", "claim_contact", "revoke"] {
+        for value in [json!(7), json!({}), json!(long)] {
+            let asked = json!({"token": value, "username": "theo", "holder": "h"});
+            questions.push((operation, "token", asked));
+        }
+    }
+    for value in [json!(7), json!("a b"), json!(""), json!("x".repeat(1024))] {
+        let asked = json!({"token": token, "username": value, "holder": "h"});
+        questions.push(("reserve", "username", asked));
+        questions.push(("check_name", "username", json!({"username": value})));
+        questions.push(("revoke_all", "username", json!({"username": value})));
+    }
+    for value in [json!(7), json!("not-an-id"), json!("")] {
+        questions.push(("confirm", "reservation", json!({"reservation": value})));
+        questions.push(("release", "reservation", json!({"reservation": value})));
+    }
+    questions.push(("open", "min_age", json!({"min_age": "old"})));
+    questions.push(("pending", "after", json!({"after": "somewhere"})));
+    questions.push(("key_create", "name", json!({"name": "two\nlines"})));
+    questions.push(("key_create", "name", json!({"name": 7})));
+    questions.push(("key_delete", "id", json!({"id": 7})));
+
+    for (operation, field, question) in questions {
+        let (status, problem) = ask(&desk, operation, question.clone()).await;
+        assert_eq!(status, 422, "{operation} {question} {problem}");
+        let named = problem["field"].as_str().unwrap_or_default();
+        let close = named == field
+            || named.starts_with(&format!("{field}."))
+            || (field, named) == ("ttl", "expires_in");
+        assert!(
+            close,
+            "{operation} {question}: {named} is named, not {field}"
+        );
+    }
+    let (_, pending) = ask(&desk, "pending", json!({})).await;
+    assert_eq!(pending["invites"].as_array().expect("a list").len(), 1);
+    assert_eq!(
+        ask(&desk, "key_list", json!({})).await.1,
+        json!({"keys": []})
+    );
+}

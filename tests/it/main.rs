@@ -6,6 +6,7 @@ mod app;
 mod bridge;
 mod certificates;
 mod cli;
+mod cli_bad_input;
 mod compat;
 mod config;
 mod history;
