@@ -31,7 +31,9 @@ def test_deleting_an_account_revokes_its_invites_and_resets(site):
     assert {state(site, token) for token in there} == {"open"}
     assert not site.register(gone[1], "friend-of-nobody").accepted
     site.prosody.add_account("gone", PASSWORD)
-    assert not site.register(gone[2], "gone", "A password of the first one").accepted, "another account of the same name"
+    assert not site.register(gone[2], "gone", "A password of the first one").accepted, (
+        "another account of the same name"
+    )
 
 
 def test_the_operator_can_restore_them(site):

@@ -214,7 +214,11 @@ def test_keys_are_made_listed_and_deleted_alike(stock, ours):
         again = answer(control("mod_invites_api", "delete", "localhost", name))
         # Prosody 0.12.3 makes longer keys than its documentation shows; ours are as shown.
         assert re.fullmatch(r"[\w-]{8,12}/[\w-]{32,36}\n", made.out)
-        return line.replace(name, "ID"), [(step.status, step.err) for step in (made, listed, deleted, again)], deleted.out
+        return (
+            line.replace(name, "ID"),
+            [(step.status, step.err) for step in (made, listed, deleted, again)],
+            deleted.out,
+        )
 
     assert life_of_a_key(ours.prosody.control) == life_of_a_key(stock.control)
 

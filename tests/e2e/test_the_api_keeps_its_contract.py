@@ -20,9 +20,7 @@ def invited(tmp_path_factory):
     """No XMPP server is there: nothing of the API asks one."""
     folder = tmp_path_factory.mktemp("api")
     certificates = Certificates(folder / "certificates")
-    invited = Invited(
-        folder / "invited", xmpp_port=free_port(), authority=certificates.authority, log_level="info"
-    )
+    invited = Invited(folder / "invited", xmpp_port=free_port(), authority=certificates.authority, log_level="info")
     invited.start()
     yield invited
     invited.stop()

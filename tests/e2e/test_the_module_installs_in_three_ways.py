@@ -21,7 +21,9 @@ def names_below(folder):
 @pytest.fixture
 def bare(tmp_path):
     """A site whose Prosody has not been started and knows nothing of our module yet."""
-    site = Site(tmp_path / "site", options={"installer_plugin_path": tmp_path / "plugins"}, modules=["invites_api", "http"])
+    site = Site(
+        tmp_path / "site", options={"installer_plugin_path": tmp_path / "plugins"}, modules=["invites_api", "http"]
+    )
     site.prosody.plugin_paths = [path for path in site.prosody.plugin_paths if path != OUR_MODULE]
     try:
         site.bridge.start()

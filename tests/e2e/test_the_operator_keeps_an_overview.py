@@ -80,7 +80,7 @@ def test_who_invited_whom_is_a_tree(site):
 
 async def _invite_from_app(site, inviter):
     async with chat.signed_in(site.prosody, inviter, PASSWORD) as client:
-        uri = (await client.command("urn:xmpp:invite#invite"))["uri"]
+        uri = (await client.command("urn:xmpp:invite#invite")).fields["uri"]
         return re.search(r"preauth=(\w+)", uri)[1]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from . import chat
 from .loop import run
+from .prosody import OUR_MODULE
 from .site import PASSWORD, Site
 
 STOCK_MODULES = ["http", "invites_api", "invites_page"]
@@ -25,7 +26,7 @@ class Moving:
     @classmethod
     def start(cls, directory, **options):
         site = Site(directory, options=options)
-        site.prosody.stock = True
+        site.prosody.plugin_paths.remove(OUR_MODULE)
         (site.prosody.directory / "data").mkdir()  # where SQLite makes no folder itself
         site.prosody.modules += STOCK_MODULES
         site.prosody.start()
@@ -35,7 +36,7 @@ class Moving:
         """What an operator does: our module instead of Prosody's own ones, and what the import advised."""
         prosody = self.site.prosody
         prosody.stop()
-        prosody.stock = False
+        prosody.plugin_paths.insert(0, OUR_MODULE)
         prosody.modules = [module for module in prosody.modules if module not in STOCK_MODULES]
         config = self.site.invited.config
         host = '[hosts."localhost"]\n'
@@ -56,7 +57,7 @@ class Moving:
         create = "> prosody.hosts.localhost.modules.invites."
         self.keep("contact only", "shell", f'{create}create_contact("nora", false).token')
         self.keep("reusable", "shell", f"{create}create_group({{}}, {{ roles = {{}} }}, 3600).token")
-        self.keep("ad hoc", text=run(self._ask_for_invite("nora"))["uri"])
+        self.keep("ad hoc", text=run(self._ask_for_invite("nora")).fields["uri"])
         for name in ("expired", "minus", "underscore"):
             self.keep(name, "mod_invites", "generate", "localhost")
         for name in ("Müller & Söhne", ""):
