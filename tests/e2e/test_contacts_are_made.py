@@ -94,7 +94,7 @@ def test_both_rosters_are_filled_when_the_new_contact_agrees(site):
         ):
             theo.send_presence(pto="nora@localhost", ptype="subscribed")  # agreed beforehand, as clients do
             theo.subscribe("nora@localhost", token)
-            while ("subscribe", "nora@localhost") != await asyncio.wait_for(theo.presences.get(), 10):
+            while await asyncio.wait_for(theo.presences.get(), 10) != ("subscribe", "nora@localhost"):
                 pass
             theo.send_presence(pto="nora@localhost", ptype="subscribed")
             await asyncio.wait_for(nora.pushed("theo@localhost", "both"), 10)

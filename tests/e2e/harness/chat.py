@@ -28,7 +28,10 @@ class Step:
 
 
 class Chat(slixmpp.ClientXMPP):
-    """A client of `name` at localhost, or of a full address, that accepts only an encrypted stream with a certificate of the given authority."""
+    """A client of `name` at localhost, or of a full address.
+
+    It accepts only an encrypted stream with a certificate of the given authority.
+    """
 
     def __init__(self, server, name, password):
         super().__init__(name if "@" in name else f"{name}@localhost", password)
@@ -88,7 +91,7 @@ class Chat(slixmpp.ClientXMPP):
         """Returns once the server has said that `contact` has this subscription."""
         while self.client_roster[contact]["subscription"] != subscription:
             changed = asyncio.Event()
-            self.add_event_handler("roster_update", lambda _: changed.set(), disposable=True)
+            self.add_event_handler("roster_update", lambda _, changed=changed: changed.set(), disposable=True)
             await changed.wait()
 
     async def ping(self):
