@@ -107,7 +107,7 @@ impl FromStr for PresentedKey {
     /// Any lengths are taken, since imported keys have others; absurd ones are not.
     fn from_str(text: &str) -> Result<Self, NotAKey> {
         let (id, secret) = text.split_once('/').ok_or(NotAKey)?;
-        if id.is_empty() || secret.is_empty() || text.len() > 512 {
+        if id.is_empty() || secret.is_empty() || text.len() > 512 || !is_plain(text) {
             return Err(NotAKey);
         }
         Ok(Self {
@@ -115,6 +115,12 @@ impl FromStr for PresentedKey {
             secret: Secret::new(secret),
         })
     }
+}
+
+/// Whether the text has nothing but visible ASCII, as every key has. PostgreSQL would refuse the
+/// question about some others.
+pub fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 #[cfg(test)]

@@ -194,6 +194,13 @@ impl Invite {
             .filter(|_| self.kind != Kind::Contact)
     }
 
+    /// The name that it keeps free for its invitee.
+    pub fn held_name(&self) -> Option<&Localpart> {
+        self.localpart
+            .as_ref()
+            .filter(|_| self.kind == Kind::Account)
+    }
+
     /// The local user whose contact it makes.
     pub fn inviter(&self) -> Option<&Localpart> {
         self.localpart

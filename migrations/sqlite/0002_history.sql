@@ -16,6 +16,8 @@ create index invites_by_request on invites (request_id) where request_id is not 
 alter table registrations add column source text;
 alter table registrations add column creator text;
 
+create index registrations_open_by_invite on registrations (invite_id)
+    where confirmed_at is null and released_at is null;
 create index registrations_by_name on registrations (host, localpart) where confirmed_at is not null;
 create index registrations_by_creator on registrations (host, creator)
     where confirmed_at is not null and creator is not null;

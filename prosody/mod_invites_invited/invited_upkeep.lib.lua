@@ -12,13 +12,18 @@ local open, asking, process = module:shared("open"), module:shared("asking"), mo
 local settle_as, new_token;
 local stopped, users_due = false, 0;
 
+-- Those that keep accounts in Prosody's own store, where a look tells for certain. Others (LDAP, a database elsewhere) answer
+-- "no such user" during an outage, too.
+local certain = { internal_hashed = true; internal_plain = true };
+
 -- Whether the account exists; nil if Prosody cannot tell now. user_exists() alone would take a broken store, and a host whose
 -- authentication module did not load, for a missing account.
 local function account_exists(username)
 	local _, broken = module:open_store("accounts"):get(username);
 	local exists, why = usermanager.user_exists(username, module.host);
 	if exists then return true; end
-	if broken or why == "method not implemented" then return nil; end
+	local provider = usermanager.get_provider(module.host);
+	if broken or why == "method not implemented" or not (provider and certain[provider.name]) then return nil; end
 	return false;
 end
 

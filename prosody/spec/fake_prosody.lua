@@ -111,6 +111,7 @@ function fake_prosody.new(generation, options)
 			if fake.no_authentication then return nil, "method not implemented"; end
 			return fake.accounts[name] ~= nil;
 		end;
+		get_provider = function () return { name = fake.provider or "internal_hashed" }; end;
 		user_is_enabled = modern and function (name) return fake.accounts[name] ~= "disabled"; end or nil;
 		set_user_role = modern and function () end or nil;
 	};

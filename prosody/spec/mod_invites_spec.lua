@@ -358,10 +358,11 @@ for _, generation in ipairs(fake_prosody.generations) do
 				assert.equal("b", fake:question("release").reservation);
 			end);
 
-			for _, fault in ipairs({ "broken_store"; "no_authentication" }) do it("nothing that is hidden by "..fault, function ()
+			local faults = { "broken_store"; "no_authentication"; "provider" };
+			for _, fault in ipairs(faults) do it("nothing that is hidden by "..fault, function ()
 				local fake = desk();
 				local friendly = fake.daemon;
-				fake[fault] = true;
+				fake[fault] = fault == "provider" and "ldap" or true;
 				fake.daemon = function (operation, question)
 					if operation == "open" then
 						return 200, { reservations = { { reservation = "a"; username = "x"; kind = "account"; age = 60 } } };

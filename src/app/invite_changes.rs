@@ -67,25 +67,31 @@ impl App {
         alteration: Alteration,
     ) -> Result<Invite, Error> {
         let now = self.clock.now();
-        let mut details = invite.details.clone();
-        if let Some(note) = alteration.note {
-            details.note = Some(note).filter(|note| !note.is_empty());
+        let details = match alteration.note {
+            Some(note) => {
+                let mut details = invite.details.clone();
+                details.note = Some(note).filter(|note| !note.is_empty());
+                check_details(&details)?;
+                let json = serde_json::to_string(&details);
+                Some(json.map_err(|e| Error::Internal(Box::new(e)))?)
+            }
+            None => None,
+        };
+        if let Some(max_uses) = alteration.max_uses {
+            check_limits(invite.kind, invite.localpart.is_some(), max_uses)?;
         }
-        check_details(&details)?;
-        let max_uses = alteration.max_uses.unwrap_or(invite.max_uses);
-        check_limits(invite.kind, invite.localpart.is_some(), max_uses)?;
         let expires_at = match alteration.lifetime {
             Some(lifetime) => {
                 check_lifetime(invite.kind, lifetime)?;
-                host.lifetime(invite.kind, lifetime)
-                    .map(|seconds| now.plus(seconds))
+                let seconds = host.lifetime(invite.kind, lifetime);
+                Some(seconds.map(|seconds| now.plus(seconds)))
             }
-            None => invite.expires_at,
+            None => None,
         };
         let altered = AlteredInvite {
             expires_at,
-            max_uses,
-            details: serde_json::to_string(&details).map_err(|e| Error::Internal(Box::new(e)))?,
+            max_uses: alteration.max_uses,
+            details,
         };
         let done = self
             .store
@@ -99,7 +105,8 @@ impl App {
         if done {
             return Ok(there);
         }
-        if max_uses.is_some_and(|max| there.uses > max) {
+        let limit = alteration.max_uses.flatten();
+        if limit.is_some_and(|max| there.uses > max) {
             return Err(Error::invalid(
                 "max_uses",
                 format!("{} uses are taken already", there.uses),

@@ -42,7 +42,8 @@ pub struct RepeatKey {
 /// How a person names an invite.
 #[derive(Debug, Clone)]
 pub enum FindBy {
-    Id(InviteId),
+    /// And the text itself, which may be a token of that form.
+    Id(InviteId, String),
     Token(InviteToken),
 }
 
@@ -52,7 +53,7 @@ impl std::str::FromStr for FindBy {
     /// Takes an id, a token, a link or an `xmpp:` URI.
     fn from_str(text: &str) -> Result<Self, Error> {
         if let Ok(id) = text.parse() {
-            return Ok(Self::Id(id));
+            return Ok(Self::Id(id, text.to_owned()));
         }
         let token = match text.split_once("preauth=") {
             Some((_, rest)) => rest,
@@ -159,11 +160,15 @@ impl App {
                 ))
             }
             (Ok(Creation::Refused(at)), _) => {
-                let token = invites[at].token_hash;
-                let problem = if invites[..at].iter().any(|other| other.token_hash == token) {
+                let refused = &invites[at];
+                let (token, name) = (refused.token_hash, refused.held_name());
+                let mut before = invites[..at].iter();
+                let problem = if before.clone().any(|other| other.token_hash == token) {
                     Error::TokenTaken
+                } else if name.is_some() && before.any(|other| other.held_name() == name) {
+                    Error::NameHeld
                 } else {
-                    self.why_not_created(host, &invites[at], by).await?
+                    self.why_not_created(host, refused, by).await?
                 };
                 Err(item(at)(problem))
             }
@@ -217,7 +222,7 @@ impl App {
             created_at: now,
             expires_at: lifetime.map(|seconds| now.plus(seconds)),
             revoked_at: None,
-            landing_url: new.landing_url,
+            landing_url: new.landing_url.map(|url| without_token(&url, &token)),
             details: new.details,
             token_hash: hash.0,
             token_sealed: self.sealer.seal(&token, &hash),
@@ -233,13 +238,23 @@ impl App {
         by: By<'_>,
     ) -> Result<Error, Error> {
         if let By::Key(key) = by {
-            self.why_key_refused(host, key).await?;
+            self.check_key_again(host, key).await?;
         }
         let hash = TokenHash(wanted.token_hash);
-        let there = self.store.find_invite(&host.domain, &hash).await?;
-        Ok(match there {
-            Some(_) => Error::TokenTaken,
-            None => Error::NameHeld,
+        if self.store.find_invite(&host.domain, &hash).await?.is_some() {
+            return Ok(Error::TokenTaken);
+        }
+        let now = self.clock.now();
+        if let Some(name) = wanted.held_name()
+            && self.store.name_is_held(&host.domain, name, now).await?
+        {
+            return Ok(Error::NameHeld);
+        }
+        Ok(match by {
+            By::Key(key) if key.limited => Error::KeyLimit {
+                retry_after: (now.day() + 1) * 86_400 - now.0,
+            },
+            _ => Error::NameHeld,
         })
     }
 
@@ -287,12 +302,12 @@ impl App {
     ) -> Result<(Invite, Option<InviteToken>), Error> {
         match by {
             FindBy::Token(token) => Ok((self.find_invite(host, token).await?, Some(token.clone()))),
-            FindBy::Id(id) => {
-                let invite = self
-                    .store
-                    .find_invite_by_id(&host.domain, *id)
-                    .await?
-                    .ok_or(Error::InviteUnknown)?;
+            FindBy::Id(id, text) => {
+                let Some(invite) = self.store.find_invite_by_id(&host.domain, *id).await? else {
+                    // Somebody may have chosen a token that looks like an id.
+                    let token: InviteToken = text.parse().map_err(|_| Error::InviteUnknown)?;
+                    return Ok((self.find_invite(host, &token).await?, Some(token)));
+                };
                 let token = self.token_of(&invite);
                 Ok((invite, token))
             }
@@ -325,10 +340,10 @@ impl App {
 
     /// Where the invite's page is.
     pub fn landing_url(&self, host: &Host, invite: &Invite, token: &InviteToken) -> String {
-        invite
-            .landing_url
-            .clone()
-            .unwrap_or_else(|| host.landing_url(token.expose()))
+        match &invite.landing_url {
+            Some(url) => url.replace(TOKEN_PLACE, token.expose()),
+            None => host.landing_url(token.expose()),
+        }
     }
 
     /// The invite's `xmpp:` URI.
@@ -356,6 +371,14 @@ fn authority(by: By<'_>) -> CreatedBy<'_> {
         },
         By::Operator | By::Server => CreatedBy::Trusted,
     }
+}
+
+/// Stands in an address of somebody else's page where the token belongs; the token itself must not
+/// be readable in the database.
+const TOKEN_PLACE: &str = "{token}";
+
+pub(super) fn without_token(url: &str, token: &InviteToken) -> String {
+    url.replace(token.expose(), TOKEN_PLACE)
 }
 
 /// What is stored of a client's name for a request: no other client's can be the same.
@@ -481,7 +504,7 @@ mod tests {
             assert_eq!(found.expose(), token);
         }
         let id = InviteId::generate();
-        assert!(matches!(id.to_string().parse(), Ok(FindBy::Id(found)) if found == id));
+        assert!(matches!(id.to_string().parse(), Ok(FindBy::Id(found, _)) if found == id));
         assert!("what?".parse::<FindBy>().is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::App;
 use super::invites::check_lifetime;
-use crate::api_key::{ApiKey, PresentedKey, Scope};
+use crate::api_key::{self, ApiKey, PresentedKey, Scope};
 use crate::config::Host;
 use crate::error::Error;
 use crate::invite::{Kind, Lifetime};
@@ -129,6 +129,9 @@ impl App {
     pub async fn delete_key(&self, host: &Host, id: &str) -> Result<(), Error> {
         // People paste the whole key, too.
         let id = id.split('/').next().unwrap_or_default();
+        if !api_key::is_plain(id) {
+            return Err(Error::KeyUnknown);
+        }
         if self.store.delete_key(&host.domain, id).await? {
             Ok(())
         } else {
@@ -136,23 +139,16 @@ impl App {
         }
     }
 
-    /// After a refusal inside the statement: an error if the key was the reason.
-    pub(super) async fn why_key_refused(
+    /// After a refusal inside the statement: an error if the key is good no more.
+    pub(super) async fn check_key_again(
         &self,
         host: &Host,
         key: &AcceptedKey,
     ) -> Result<(), Error> {
-        let now = self.clock.now();
         match self.store.find_key(&host.domain, &key.id).await? {
             Some((stored, hash))
                 if secret::equal(&hash, &key.secret_hash) && self.is_current(&stored) =>
             {
-                if stored.max_per_day.is_some() {
-                    let tomorrow = (now.day() + 1) * 86_400;
-                    return Err(Error::KeyLimit {
-                        retry_after: tomorrow - now.0,
-                    });
-                }
                 Ok(())
             }
             _ => Err(Error::KeyRefused),

@@ -2,7 +2,7 @@
 //! is the same as doing it once.
 
 use super::App;
-use super::invites::{check_details, creator};
+use super::invites::{check_details, creator, without_token};
 use crate::api_key::{PresentedKey, Scope};
 use crate::clock::Timestamp;
 use crate::config::Host;
@@ -167,7 +167,10 @@ impl App {
             created_at: old.created_at,
             expires_at: Some(old.expires_at),
             revoked_at: None,
-            landing_url: old.landing_url.clone(),
+            landing_url: old
+                .landing_url
+                .as_ref()
+                .map(|url| without_token(url, &old.token)),
             details: old.details.clone(),
             token_hash: hash.0,
             token_sealed: self.sealer.seal(&old.token, &hash),

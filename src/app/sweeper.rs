@@ -1,5 +1,5 @@
-//! Work that nobody asks for: what was begun and never finished is tidied up, and what has been over
-//! for long enough is forgotten.
+//! Work that nobody asks for: what has been over for long enough is forgotten. What was begun and
+//! never finished is left alone: only the XMPP server knows what came of it, and its module asks.
 
 use std::time::Duration;
 
@@ -9,15 +9,10 @@ use crate::error::Error;
 use crate::secret;
 use crate::store::Sweep;
 
-/// How often claims are looked at that nobody confirmed.
-const EVERY: Duration = Duration::from_secs(20);
-/// Rounds of that after which old rows are looked for: every five minutes, and at the start.
-const ROUNDS: u64 = 15;
+/// How often old rows are looked for.
+const EVERY: Duration = Duration::from_secs(300);
 /// Seconds after which another node may sweep if this one is gone.
-const LEASE: i64 = 60;
-/// Seconds after which a contact claim that nobody confirmed has failed: the server uses it in
-/// the same breath.
-const CLAIM_LAPSES: i64 = 60;
+const LEASE: i64 = 900;
 /// Seconds for which an attempt that came to nothing is remembered, since the server may find out
 /// later that the account exists after all.
 const RELEASED_STAYS: i64 = 7 * 86_400;
@@ -30,41 +25,19 @@ impl App {
         let node = secret::random_bytes();
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        for round in 0u64.. {
+        loop {
             ticks.tick().await;
-            if let Err(error) = self.take_turn(node, round % ROUNDS == 0).await {
+            if let Err(error) = self.take_turn(node).await {
                 tracing::warn!("sweeping failed: {}", error.chain());
             }
         }
     }
 
-    async fn take_turn(&self, node: [u8; 16], whole: bool) -> Result<(), Error> {
+    async fn take_turn(&self, node: [u8; 16]) -> Result<(), Error> {
         let now = self.clock.now();
         let until = now.plus(LEASE);
-        if !self.store.take_lease("sweeper", node, until, now).await? {
-            return Ok(());
-        }
-        self.release_lapsed_claims().await?;
-        if whole {
+        if self.store.take_lease("sweeper", node, until, now).await? {
             self.sweep().await?;
-        }
-        Ok(())
-    }
-
-    /// Gives contact invites back whose claim nobody confirmed. Reservations of accounts are not
-    /// touched: only the XMPP server knows whether the account exists, and its module asks for
-    /// them.
-    pub async fn release_lapsed_claims(&self) -> Result<(), Error> {
-        let now = self.clock.now();
-        for host in &self.config.hosts {
-            for id in self
-                .store
-                .list_lapsed_claims(&host.domain, CLAIM_LAPSES, now)
-                .await?
-            {
-                self.store.release(&host.domain, id, now).await?;
-                tracing::info!(host = %host.domain, "gave back a contact invite that nobody confirmed");
-            }
         }
         Ok(())
     }

@@ -53,7 +53,8 @@ fn hops(headers: &HeaderMap, legacy: bool) -> Vec<Hop> {
         return values(headers, &HeaderName::from_static("x-forwarded-for"))
             .flat_map(|value| value.split(','))
             .map(|hop| Hop {
-                ip: hop.trim().parse().ok().map(|ip: IpAddr| ip.to_canonical()),
+                // Some balancers add the port.
+                ip: node(hop.trim()),
                 https: None,
             })
             .collect();

@@ -16,6 +16,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::Peer;
@@ -126,6 +127,11 @@ async fn talk<A: Answer, S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
         let answer = answer.clone();
         async move { Ok::<_, Infallible>(answer.answer(request, peer).await) }
     });
+    // hyper's own limit sleeps while an answer is on its way: a client that asks and never reads
+    // would keep its place for ever.
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(limits.head_timeout));
+    let stream = Box::pin(stream);
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)

@@ -174,6 +174,11 @@ impl Site {
         self.shared.failures.note(peer.ip, self.app.clock.now())
     }
 
+    /// An error if this client has failed too often of late.
+    fn check_failures(&self, peer: Peer) -> Result<(), Error> {
+        self.shared.failures.check(peer.ip, self.app.clock.now())
+    }
+
     /// The invite that a visitor names, if it can be used now.
     ///
     /// A token that somebody chose can be guessed; so whoever names too many that are unknown
@@ -186,7 +191,7 @@ impl Site {
                 Err(Error::InviteUnknown)
             }
             other => {
-                self.shared.failures.check(peer.ip, self.app.clock.now())?;
+                self.check_failures(peer)?;
                 other
             }
         }

@@ -84,25 +84,38 @@ const RESTORE: &str = "
               and held_names.localpart = invites.localpart
               and held_names.invite_id <> invites.id
               and (held_names.expires_at is null or held_names.expires_at >= $3)))
+       and (kind <> 'account' or not exists (
+           select 1
+             from registrations
+            where registrations.host = invites.host
+              and registrations.localpart = invites.localpart
+              and registrations.invite_id <> invites.id
+              and registrations.confirmed_at is null
+              and registrations.released_at is null
+              and registrations.kind <> 'contact'))
     returning id";
 
-/// Uses that are taken are not taken back, and nobody else's name is.
+/// What is not to change is not written, so that two changes at once do not undo each other. Uses
+/// that are taken are not taken back, and nobody else's name is.
 const ALTER: &str = "
     update invites
-       set expires_at = $1,
-           max_uses = $2,
-           details = $3,
-           used_up_at = case when cast($2 as bigint) is null or uses < $2 then null else used_up_at end
-     where id = $4
-       and host = $5
-       and (cast($2 as bigint) is null or uses <= $2)
+       set expires_at = case when cast($1 as bigint) = 1 then cast($2 as bigint) else expires_at end,
+           max_uses = case when cast($3 as bigint) = 1 then cast($4 as bigint) else max_uses end,
+           details = coalesce(cast($5 as text), details),
+           used_up_at = case
+               when cast($3 as bigint) = 1 and (cast($4 as bigint) is null or uses < cast($4 as bigint))
+               then null
+               else used_up_at end
+     where id = $6
+       and host = $7
+       and (cast($3 as bigint) = 0 or cast($4 as bigint) is null or uses <= cast($4 as bigint))
        and (kind <> 'account' or revoked_at is not null or not exists (
            select 1
              from held_names
             where held_names.host = invites.host
               and held_names.localpart = invites.localpart
               and held_names.invite_id <> invites.id
-              and (held_names.expires_at is null or held_names.expires_at >= $6)))
+              and (held_names.expires_at is null or held_names.expires_at >= $8)))
     returning id";
 
 /// The invite's own hold, whose end may have changed, and one that nobody needs any more.
@@ -133,13 +146,15 @@ const HOLD_AGAIN: &str = "
             where held_names.host = invites.host
               and held_names.localpart = invites.localpart)";
 
-/// What an invite is to be from now on.
+/// What is to be different from now on; what is absent stays as it is.
 #[derive(Debug)]
 pub struct AlteredInvite {
-    pub expires_at: Option<Timestamp>,
-    pub max_uses: Option<i64>,
+    /// `Some(None)` for an invite that never expires.
+    pub expires_at: Option<Option<Timestamp>>,
+    /// `Some(None)` for no limit.
+    pub max_uses: Option<Option<i64>>,
     /// The details as JSON.
-    pub details: String,
+    pub details: Option<String>,
 }
 
 impl Store {
@@ -224,8 +239,10 @@ impl Store {
         let change = Change::new().must(
             ALTER,
             vec![
-                altered.expires_at.map(|t| t.0).into(),
-                altered.max_uses.into(),
+                altered.expires_at.is_some().into(),
+                altered.expires_at.flatten().map(|t| t.0).into(),
+                altered.max_uses.is_some().into(),
+                altered.max_uses.flatten().into(),
                 altered.details.into(),
                 id.0.into(),
                 host.as_str().into(),

@@ -80,6 +80,14 @@ const INSERT: &str = "
               and (expires_at is null or expires_at >= $9))
        and not exists (
            select 1
+             from registrations
+            where host = $2
+              and localpart = $17
+              and confirmed_at is null
+              and released_at is null
+              and kind <> 'contact')
+       and not exists (
+           select 1
              from invites
             where token_hash = $3)
     returning id";
@@ -345,9 +353,7 @@ fn insert(
         CreatedBy::Trusted => (None, None),
     };
     let now = invite.created_at;
-    let held = Some(invite)
-        .filter(|invite| invite.kind == Kind::Account)
-        .and_then(Invite::fixed_name);
+    let held = invite.held_name();
     if let CreatedBy::Key {
         id,
         secret_hash,

@@ -18,12 +18,12 @@ pub(super) const SQL: &[&str] = &[
     CONFIRM_LATE,
     COUNT_LATE_USE,
     FREE_NAME,
+    REVOKE_OF_PREDECESSOR,
     NOTE_LAST_USE,
     RELEASE,
     GIVE_USE_BACK,
     FIND_OPEN,
     LIST_OPEN,
-    OPEN_CONTACT_CLAIMS,
     LIST_BY_INVITE,
 ];
 
@@ -154,14 +154,46 @@ const COUNT_LATE_USE: &str = "
 const FREE_NAME: &str = "
     delete from held_names
      where host = $1
-       and exists (
-           select 1
+       and localpart = (
+           select localpart
              from registrations
-            where registrations.id = $2
-              and registrations.host = $1
-              and registrations.confirmed_at is not null
-              and registrations.invite_id = held_names.invite_id
-              and registrations.localpart = held_names.localpart)";
+            where id = $2
+              and host = $1
+              and confirmed_at is not null)
+       and invite_id = (
+           select invite_id
+             from registrations
+            where id = $2
+              and host = $1)";
+
+/// Whoever had the name before is gone, so what was made by or for that account must not act on
+/// the new one.
+const REVOKE_OF_PREDECESSOR: &str = "
+    update invites
+       set revoked_at = $1
+     where host = $2
+       and revoked_at is null
+       and id in (
+           select old.id
+             from invites old, registrations made
+            where made.id = $3
+              and made.host = $2
+              and made.kind = 'account'
+              and made.confirmed_at is not null
+              and old.host = $2
+              and old.kind = 'reset'
+              and old.localpart = made.localpart
+              and old.created_at < made.reserved_at
+            union
+           select old.id
+             from invites old, registrations made
+            where made.id = $3
+              and made.host = $2
+              and made.kind = 'account'
+              and made.confirmed_at is not null
+              and old.host = $2
+              and old.creator = made.localpart
+              and old.created_at < made.reserved_at)";
 
 /// Notes when the last use was taken for good.
 const NOTE_LAST_USE: &str = "
@@ -212,18 +244,7 @@ const LIST_OPEN: &str = "
        and reserved_at <= $2
        and confirmed_at is null
        and released_at is null
-       and kind <> 'contact'
      order by reserved_at
-     limit 500";
-
-const OPEN_CONTACT_CLAIMS: &str = "
-    select id
-      from registrations
-     where host = $1
-       and reserved_at <= $2
-       and confirmed_at is null
-       and released_at is null
-       and kind = 'contact'
      limit 500";
 
 const LIST_BY_INVITE: &str = "
@@ -368,6 +389,10 @@ impl Store {
             )
             .then(COUNT_LATE_USE, vec![id.0.into(), host.into(), mark.into()])
             .then(FREE_NAME, vec![host.into(), id.0.into()])
+            .then(
+                REVOKE_OF_PREDECESSOR,
+                vec![now.0.into(), host.into(), id.0.into()],
+            )
             .then(NOTE_LAST_USE, vec![now.0.into(), id.0.into(), host.into()]);
         let answers = self.commit(change).await?;
         Ok(!answers[0].is_empty() || !answers[1].is_empty())
@@ -407,7 +432,7 @@ impl Store {
             .transpose()
     }
 
-    /// Reservations of accounts and resets that are at least `min_age` seconds old and that
+    /// Reservations that are at least `min_age` seconds old and that
     /// nobody confirmed or released, oldest first, at most 500.
     pub async fn list_open(
         &self,
@@ -428,20 +453,6 @@ impl Store {
                     age: now.0 - row.int(3)?,
                 })
             })
-            .collect()
-    }
-
-    /// Contact claims that are at least `min_age` seconds old and were never confirmed.
-    pub async fn list_lapsed_claims(
-        &self,
-        host: &Domain,
-        min_age: i64,
-        now: Timestamp,
-    ) -> Result<Vec<RegistrationId>, Error> {
-        let params = vec![host.as_str().into(), now.plus(-min_age).0.into()];
-        let rows = self.read(OPEN_CONTACT_CLAIMS, params).await?;
-        rows.iter()
-            .map(|row| Ok(RegistrationId(row.array(0)?)))
             .collect()
     }
 

@@ -278,7 +278,7 @@ on_both_engines! {
 }
 
 on_both_engines! {
-    async fn a_contact_token_is_claimed_once_and_lapses_when_nobody_confirms(desk: Desk) {
+    async fn a_contact_token_is_claimed_once_and_the_server_says_what_came_of_it(desk: Desk) {
         let token = desk
             .invite(|new| {
                 new.kind = Kind::Contact;
@@ -293,10 +293,23 @@ on_both_engines! {
                 .await
         };
         assert!(matches!(claim("theo").await, Err(Error::InviteNotForThis)));
-        claim("nora").await.expect("claimed");
+        let (_, _, lost) = claim("nora").await.expect("claimed");
         assert!(claim("nora").await.is_err());
-        desk.app.clock.advance(61);
-        desk.app.release_lapsed_claims().await.expect("swept");
+        desk.app.clock.advance(400 * 86_400);
+        desk.app.sweep().await.expect("swept");
+        assert!(
+            claim("nora").await.is_err(),
+            "the contact may have been made, so nothing lapses by itself"
+        );
+        let open = desk
+            .app
+            .store
+            .list_open(&desk.host().domain, 0, desk.app.clock.now())
+            .await
+            .expect("a list");
+        assert_eq!((open[0].id, open[0].kind), (lost, Kind::Contact));
+        desk.app.clock.advance(-400 * 86_400);
+        desk.app.release(desk.host(), lost).await.expect("released");
         let (_, _, id) = claim("nora").await.expect("free again");
         desk.app.confirm(desk.host(), id).await.expect("confirmed");
         let found = desk
@@ -305,6 +318,128 @@ on_both_engines! {
             .await
             .expect("it is there");
         assert_eq!(found.state(desk.app.clock.now()), State::UsedUp);
+    }
+}
+
+on_both_engines! {
+    async fn a_key_with_a_daily_limit_is_told_what_really_stands_against_it(desk: Desk) {
+        let (app, host) = (&desk.app, desk.host());
+        let key = app
+            .create_key(
+                host,
+                NewKey {
+                    max_per_day: Some(3),
+                    ..NewKey::default()
+                },
+            )
+            .await
+            .expect("a key");
+        let accepted = app
+            .accept_key(host, &key.full_text(), invited::api_key::Scope::Create)
+            .await
+            .expect("it is good");
+        let named = |name: &str| {
+            let mut new = NewInvite::account();
+            new.localpart = Some(name.parse().expect("a name"));
+            new
+        };
+        let by = By::Key(&accepted);
+        app.create_invite(host, named("theo"), by).await.expect("made");
+        let again = app.create_invite(host, named("theo"), by).await;
+        assert!(matches!(again, Err(Error::NameHeld)), "{again:?}");
+        let list = vec![named("ada"), named("ada")];
+        let twice = app.create_invites(host, list, by, None).await;
+        assert_eq!(twice.expect_err("twice").code(), "name_held");
+        for name in ["bob", "cyd"] {
+            app.create_invite(host, named(name), by).await.expect("made");
+        }
+        let beyond = app.create_invite(host, named("dan"), by).await;
+        assert!(matches!(beyond, Err(Error::KeyLimit { .. })), "{beyond:?}");
+    }
+}
+
+on_both_engines! {
+    async fn a_name_is_not_promised_while_somebody_registers_it(desk: Desk) {
+        let (app, host) = (&desk.app, desk.host());
+        let open = desk.invite(|_| {}).await.token;
+        let attempt = app
+            .reserve(host, open.expose(), "theo", "holder")
+            .await
+            .expect("a use");
+        let mut new = NewInvite::account();
+        new.localpart = Some("theo".parse().expect("a name"));
+        let refused = app.create_invite(host, new.clone(), By::Operator).await;
+        assert!(matches!(refused, Err(Error::NameHeld)), "{refused:?}");
+        app.release(host, attempt).await.expect("released");
+        app.create_invite(host, new, By::Operator)
+            .await
+            .expect("the name is free again");
+    }
+}
+
+on_both_engines! {
+    async fn what_was_made_for_a_former_account_does_not_act_on_its_successor(desk: Desk) {
+        let (app, host) = (&desk.app, desk.host());
+        let of_nora = |new: &mut NewInvite| new.localpart = Some("nora".parse().expect("a name"));
+        let reset = desk
+            .invite(|new| {
+                of_nora(new);
+                new.kind = Kind::Reset;
+            })
+            .await;
+        let contact = desk
+            .invite(|new| {
+                of_nora(new);
+                new.kind = Kind::Contact;
+            })
+            .await;
+        let other = desk.invite(|_| {}).await;
+        app.clock.advance(10);
+        let id = app
+            .reserve(host, other.token.expose(), "nora", "holder")
+            .await
+            .expect("a use");
+        app.clock.advance(10);
+        let later = desk
+            .invite(|new| {
+                of_nora(new);
+                new.kind = Kind::Contact;
+            })
+            .await;
+        app.confirm(host, id).await.expect("confirmed");
+        for (created, state) in [
+            (&reset, State::Revoked),
+            (&contact, State::Revoked),
+            (&later, State::Open),
+            (&other, State::UsedUp),
+        ] {
+            let found = app.find_invite(host, &created.token).await.expect("it is there");
+            assert_eq!(found.state(app.clock.now()), state);
+        }
+    }
+}
+
+on_both_engines! {
+    async fn the_address_of_another_page_is_kept_without_its_token(desk: Desk) {
+        let token: invited::token::InviteToken = "A-token-of-a-server".parse().expect("a token");
+        let address = "https://pages.example/#chat.example?register;preauth=A-token-of-a-server";
+        let mut new = NewInvite::account();
+        new.token = Some(token.clone());
+        new.landing_url = Some(address.into());
+        let made = desk
+            .app
+            .create_invite(desk.host(), new, By::Server)
+            .await
+            .expect("it is made");
+        let stored = desk
+            .app
+            .find_invite(desk.host(), &token)
+            .await
+            .expect("it is there");
+        assert!(!stored.landing_url.as_ref().expect("an address").contains(token.expose()));
+        for invite in [&made.invite, &stored] {
+            assert_eq!(desk.app.landing_url(desk.host(), invite, &token), address);
+        }
     }
 }
 

@@ -354,3 +354,22 @@ on_both_engines! {
         assert!(!take(1, 242, 182).await);
     }
 }
+
+on_both_engines! {
+    async fn a_change_does_not_undo_another_that_it_did_not_see(desk: Desk) {
+        let (app, host) = (&desk.app, desk.host());
+        let seen = desk.invite(|new| new.max_uses = Some(1000)).await.invite;
+        let lower = Alteration {
+            max_uses: Some(Some(5)),
+            ..Alteration::default()
+        };
+        app.alter_invite(host, &seen, lower).await.expect("altered");
+        let note = Alteration {
+            note: Some("leaked".into()),
+            ..Alteration::default()
+        };
+        let there = app.alter_invite(host, &seen, note).await.expect("altered");
+        assert_eq!((there.max_uses, there.expires_at), (Some(5), seen.expires_at));
+        assert_eq!(there.details.note.as_deref(), Some("leaked"));
+    }
+}

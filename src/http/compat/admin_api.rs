@@ -229,6 +229,7 @@ impl<'a> Caller<'a> {
             Err(Error::KeyRefused) => {}
             Err(error) => return Err(error),
         }
+        site.check_failures(peer)?;
         match prosody::bearer(&site.app.config, host, token).await? {
             Some(bearer) if bearer.admin => Ok(Self::Admin(host, bearer)),
             Some(_) => Err(Error::ScopeTooSmall),
