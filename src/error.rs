@@ -213,6 +213,8 @@ impl Error {
         let mut text = self.to_string();
         let mut cause = self.source();
         while let Some(error) = cause {
+            // The sentence goes on.
+            text.truncate(text.trim_end_matches('.').len());
             text.push_str(": ");
             text.push_str(&error.to_string());
             cause = error.source();

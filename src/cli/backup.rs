@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::{Failure, Outcome, print, progress};
 use crate::config::{Config, Database};
-use crate::error::Error;
 use crate::store::Store;
 
 pub(super) fn run(config: &Config, target: &Path) -> Outcome {
@@ -25,7 +24,7 @@ pub(super) fn run(config: &Config, target: &Path) -> Outcome {
         bar.set_length(total);
         bar.set_position(done);
     })
-    .map_err(|e| Failure::Failed(Error::from(e).chain()))?;
+    .map_err(|e| Failure::Failed(e.to_string()))?;
     bar.finish_and_clear();
     print(&format!(
         "{} is a copy of the database. Without {} old links cannot be shown; keep a copy of that elsewhere.",

@@ -34,7 +34,10 @@ pub(super) async fn run(config: Config) -> Outcome {
     good(&format!("{} can be read", config.path.display()))?;
     match crate::http::check_files(&config) {
         Ok(()) => good("templates, lists of apps and certificates can be read")?,
-        Err(why) => findings.bad(&why, "mend or remove that file")?,
+        Err(why) => findings.bad(&why, "this keeps the daemon from starting")?,
+    }
+    for doubt in config.doubts() {
+        findings.bad(&doubt, "if the proxy does so already, all is well")?;
     }
     let app = match open(config).await {
         Ok(app) => app,
@@ -84,10 +87,19 @@ pub(super) async fn run(config: Config) -> Outcome {
                 "Prosody: have \"invites\", \"invites_register\" and \"register_ibr\" in modules_enabled, \
                  and allow_registration = true",
             )?,
-            Err(error) => findings.bad(
-                &format!("{domain}: {}", chain(&error)),
-                &format!("look at [hosts.\"{domain}\".xmpp]: address, tls, ca_file"),
-            )?,
+            Err(error) => {
+                let why = chain(&error);
+                let signed_by_nobody = ["CaUsedAsEndEntity", "UnknownIssuer"];
+                let advice = if signed_by_nobody.iter().any(|word| why.contains(word)) {
+                    format!(
+                        "no known authority signed its certificate; name that certificate, or its authority, \
+                         in [hosts.\"{domain}\".xmpp]: ca_file"
+                    )
+                } else {
+                    format!("look at [hosts.\"{domain}\".xmpp]: address, tls, ca_file")
+                };
+                findings.bad(&format!("{domain}: {why}"), &advice)?;
+            }
         }
         let Some(metrics) = &metrics else { continue };
         match bridge::last_question(metrics, domain.as_str()).map(|at| now.0 - at) {

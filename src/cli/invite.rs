@@ -113,7 +113,7 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 pub(super) struct Uses {
     /// How many accounts it gives.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
     max_uses: i64,
     /// No limit to the accounts that it gives.
     #[arg(long, conflicts_with = "max_uses")]
@@ -124,10 +124,10 @@ pub(super) struct Uses {
 #[group(required = true, multiple = true)]
 pub(super) struct Terms {
     /// How long it is good from now on: 12h, 7d, or never (accounts only).
-    #[arg(long, value_name = "SPAN")]
+    #[arg(long, value_name = "SPAN", allow_hyphen_values = true)]
     expires_in: Option<String>,
     /// How many accounts it gives in all.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
     max_uses: Option<i64>,
     /// No limit to the accounts that it gives.
     #[arg(long, conflicts_with = "max_uses")]
@@ -140,7 +140,7 @@ pub(super) struct Terms {
 #[derive(Debug, Args)]
 pub(super) struct Common {
     /// How long it is good: 12h, 7d, or never (accounts only).
-    #[arg(long, value_name = "SPAN")]
+    #[arg(long, value_name = "SPAN", allow_hyphen_values = true)]
     expires_in: Option<String>,
     /// A remark for yourself; the invitee does not see it.
     #[arg(long, value_name = "TEXT")]

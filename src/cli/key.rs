@@ -3,9 +3,10 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Outcome, print, print_json, print_table, span};
+use super::{Outcome, on_terminal, print, print_json, print_table, span};
 use crate::api_key::Scope;
 use crate::app::{App, NewKey};
+use crate::clock::Timestamp;
 use crate::http::api::KeyView;
 
 #[derive(Debug, Subcommand)]
@@ -106,9 +107,28 @@ async fn list(host: &str, as_json: bool, app: &App) -> Outcome {
         let keys: Vec<_> = keys.iter().map(KeyView::from).collect();
         return print_json(&json!(keys));
     }
-    let rows: Vec<_> = keys
-        .into_iter()
-        .map(|key| vec![key.id, key.name.unwrap_or_else(|| "<unknown>".to_owned())])
-        .collect();
-    print_table(&["ID", "NAME"], &rows)
+    // Scripts read what `prosodyctl mod_invites_api list` prints; people see the rest, too.
+    if !on_terminal() {
+        let rows = keys
+            .into_iter()
+            .map(|key| vec![key.id, key.name.unwrap_or_else(|| "<unknown>".to_owned())]);
+        return print_table(&["ID", "NAME"], &rows.collect::<Vec<_>>());
+    }
+    let rows = keys.into_iter().map(|key| {
+        let scopes: Vec<_> = key.scopes.iter().map(|scope| scope.as_str()).collect();
+        vec![
+            key.id,
+            key.name.unwrap_or_else(|| "<unknown>".to_owned()),
+            scopes.join(" "),
+            key.created_at.short_text(),
+            key.expires_at
+                .map_or_else(|| "never".to_owned(), Timestamp::short_text),
+            key.max_per_day
+                .map_or_else(|| "-".to_owned(), |max| max.to_string()),
+        ]
+    });
+    print_table(
+        &["ID", "NAME", "SCOPES", "MADE", "EXPIRES", "PER DAY"],
+        &rows.collect::<Vec<_>>(),
+    )
 }

@@ -80,7 +80,7 @@ enum Command {
         /// The folder.
         dir: PathBuf,
     },
-    /// Move everything to another database: from SQLite to PostgreSQL, or back.
+    /// Move everything to another database: from SQLite to PostgreSQL, or back. Stop every node first.
     MigrateStore {
         /// `sqlite:PATH` or `postgres://USER@HOST/NAME`; takes no writes meanwhile.
         from: String,
@@ -334,6 +334,9 @@ fn check(config: &Config) -> Outcome {
     if let Database::Postgres { .. } = &config.database {
         postgres_address(config)?;
     }
+    for doubt in config.doubts() {
+        print(&format!("note: {doubt}"))?;
+    }
     let hosts: Vec<_> = config
         .hosts
         .iter()
@@ -398,8 +401,14 @@ fn print_json(value: &serde_json::Value) -> Outcome {
     print(&text)
 }
 
-/// A span on the command line: `7d`, `36h`, `90 min`, seconds.
+/// A span on the command line: `7d`, `36h`, `90 min`. A bare number would be seconds in the file,
+/// which nobody means here.
 fn span(text: &str) -> Result<i64, String> {
+    if text.trim().parse::<f64>().is_ok() {
+        return Err(format!(
+            "{text:?} has no unit; write for instance 3d, 12h or 90min"
+        ));
+    }
     text.parse::<config::file::Period>().map(|period| period.0)
 }
 

@@ -9,12 +9,13 @@ use tokio::sync::{Semaphore, watch};
 
 use super::{Failure, Outcome, logging, open, read_or_make};
 use crate::app::App;
-use crate::config::Config;
+use crate::config::{Config, Database};
 use crate::http::Front;
 use crate::http::bridge::Bridge;
 use crate::http::listen::{self, Limits};
 use crate::http::tls::Tls;
 use crate::secret::{self, Secret};
+use crate::store::Store;
 
 /// Connections that XMPP servers may hold at a time; the module itself asks at most 256 things.
 const BRIDGE_CONNECTIONS: usize = 1024;
@@ -63,6 +64,9 @@ async fn serve(app: App, secret: Secret) -> Outcome {
         }
     }
 
+    for doubt in config.doubts() {
+        tracing::warn!("{doubt}");
+    }
     let (stop, stopped) = watch::channel(false);
     let limits = Limits {
         head_timeout: config.http.request_timeout,
@@ -110,6 +114,11 @@ async fn serve(app: App, secret: Secret) -> Outcome {
     let _ = stop.send(true);
     for door in doors {
         let _ = door.await;
+    }
+    if let Database::Sqlite(file) = &config.database
+        && let Err(error) = Store::settle_sqlite(file)
+    {
+        tracing::warn!("the log beside the database stays: {error}");
     }
     Ok(())
 }

@@ -300,6 +300,34 @@ impl Config {
         self.data_path.join("link.key")
     }
 
+    /// What is allowed but probably not meant: links that lead to no host, or to another one.
+    pub fn doubts(&self) -> Vec<String> {
+        let mut doubts = Vec::new();
+        for host in &self.hosts {
+            let url: Option<::http::Uri> = host.base_url.parse().ok();
+            let Some(name) = url.and_then(|url| url.host().map(str::to_ascii_lowercase)) else {
+                continue;
+            };
+            let answers = self
+                .hosts
+                .iter()
+                .find(|other| other.http_host == name)
+                .map(|other| &other.domain)
+                .or(self.default_host.as_ref());
+            let whose = match answers {
+                Some(domain) if *domain == host.domain => continue,
+                Some(domain) => format!("{domain} answers"),
+                None => "no host answers".to_owned(),
+            };
+            doubts.push(format!(
+                "hosts.\"{}\": links begin with {}, where {whose}; set http_host = \"{name}\" there, or \
+                 have the proxy send the header Host: {}",
+                host.domain, host.base_url, host.http_host
+            ));
+        }
+        doubts
+    }
+
     /// The host with this name; the error names those that there are.
     pub fn host(&self, asked: &str) -> Result<&Host, CrateError> {
         let domain = asked.parse::<Domain>().ok();

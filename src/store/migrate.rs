@@ -127,9 +127,14 @@ pub(super) fn sqlite(connection: &mut Connection, now: i64) -> Result<(), Error>
 /// several nodes one takes the step and the others wait for it.
 pub(super) async fn postgres(client: &mut Client, now: i64) -> Result<(), Error> {
     let unavailable = |e: tokio_postgres::Error| Error::Unavailable(Box::new(e));
+    let there_now = [
+        SqlState::UNIQUE_VIOLATION,
+        SqlState::DUPLICATE_OBJECT,
+        SqlState::DUPLICATE_TABLE,
+    ];
     if let Err(error) = client.batch_execute(TABLE).await
-        // Two nodes that make the table at the same moment: it is there now.
-        && error.code() != Some(&SqlState::UNIQUE_VIOLATION)
+        // Two nodes that make the table at the same moment get past `if not exists` together.
+        && !error.code().is_some_and(|code| there_now.contains(code))
     {
         return Err(unavailable(error));
     }

@@ -110,6 +110,11 @@ impl Store {
         })
     }
 
+    /// Brings everything into the `SQLite` file itself, out of the log beside it.
+    pub fn settle_sqlite(path: &Path) -> Result<(), Error> {
+        sqlite::settle(path)
+    }
+
     /// Connects to the `PostgreSQL` database at `address` and brings its tables up to date. Any
     /// number of nodes may do that; a database of a newer version is refused.
     pub async fn open_postgres(address: PostgresAddress) -> Result<Self, Error> {

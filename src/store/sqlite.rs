@@ -117,7 +117,13 @@ fn create_private(path: &Path) -> Result<(), Error> {
         .mode(0o600)
         .open(path)
         .map(drop)
-        .map_err(|e| Error::Unavailable(format!("{}: {e}", path.display()).into()))
+        .map_err(|e| {
+            let hint = match e.kind() {
+                std::io::ErrorKind::PermissionDenied => "; run this as the user who owns it",
+                _ => "",
+            };
+            Error::Unavailable(format!("{}: {e}{hint}", path.display()).into())
+        })
 }
 
 /// Makes a file that only its owner reads; an error if there is one already.
@@ -188,6 +194,14 @@ fn write(mut connection: Connection, mut jobs: mpsc::Receiver<Job>, file: &Opene
         }
         commit_batch(&mut connection, &mut batch);
     }
+}
+
+/// Brings everything into the one file, for those who copy it by hand when the daemon is gone.
+pub(super) fn settle(path: &Path) -> Result<(), Error> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection
+        .query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()))
+        .map_err(classify)
 }
 
 fn commit_batch(connection: &mut Connection, batch: &mut Vec<Job>) {

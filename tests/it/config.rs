@@ -89,3 +89,31 @@ fn an_option_in_a_host_wins() {
     assert_eq!((a.invite_expiry, b.invite_expiry), (172_800, 60));
     assert_eq!(a.site_name, "All");
 }
+
+#[test]
+fn links_that_lead_to_no_host_or_another_one_are_doubted() {
+    let doubts = |text: &str| {
+        let config = Config::parse(Path::new("invited.toml"), text).expect("it is good");
+        config.doubts()
+    };
+    let url = "http_external_url = \"https://chat.example/\"\n";
+    assert_eq!(doubts("[hosts.\"a.example\"]"), Vec::<String>::new());
+    let lost = doubts(&format!("[hosts.\"a.example\"]\n{url}"));
+    assert_eq!(lost.len(), 1);
+    assert!(
+        lost[0].contains("where no host answers; set http_host = \"chat.example\""),
+        "{lost:?}"
+    );
+    let named = format!("[hosts.\"a.example\"]\n{url}http_host = \"chat.example\"\n");
+    assert_eq!(doubts(&named), Vec::<String>::new());
+    let shared = doubts(&format!("{url}{named}[hosts.\"b.example\"]\n").replacen(url, "", 1));
+    assert_eq!(shared, Vec::<String>::new());
+    let shared = doubts(&format!("{named}[hosts.\"b.example\"]\n{url}"));
+    assert!(
+        shared[0].starts_with("hosts.\"b.example\": ")
+            && shared[0].contains("where a.example answers"),
+        "{shared:?}"
+    );
+    let by_default = format!("http_default_host = \"a.example\"\n[hosts.\"a.example\"]\n{url}");
+    assert_eq!(doubts(&by_default), Vec::<String>::new());
+}

@@ -95,6 +95,7 @@ impl Bridge {
             .and_then(|value| value.strip_prefix("Bearer "))
             .unwrap_or_default();
         if !self.0.secret.matches(shown) {
+            tracing::warn!(operation, "an XMPP server showed a wrong secret");
             return Err(Error::Unauthorized);
         }
         let body = to_bytes(body, MAX_BODY)

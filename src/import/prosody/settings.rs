@@ -44,6 +44,16 @@ const OVER_HTTP: [&str; 4] = ["bosh", "conversejs", "register_web", "websocket"]
 /// How far from Prosody's port ours is if both are needed.
 const PORT_STEP: u64 = 10;
 
+/// Addresses, with Prosody's `*` as ours.
+fn interfaces(setting: &Setting) -> Vec<String> {
+    let addresses = texts(&setting.value).into_iter();
+    let ours = addresses.map(|address| match address.as_str() {
+        "*" => "0.0.0.0".to_owned(),
+        _ => address,
+    });
+    ours.collect()
+}
+
 pub(super) fn write(prosody: &Prosody, target: &Path, odd_names: &[Domain]) -> String {
     let mut file = Draft::new(prosody, target);
     file.global(prosody);
@@ -159,15 +169,11 @@ impl<'a> Draft<'a> {
             "where invited keeps its own data",
         );
         self.ports(prosody);
-        for name in ["trusted_proxies", "https_ports"] {
-            if let Some(setting) = prosody.config.global(name) {
-                let value = match name {
-                    "https_ports" => numbers(&setting.value),
-                    _ => json!(texts(&setting.value)),
-                };
-                self.option(Part::Top, name, &value, &origin(setting));
-            }
+        if let Some(setting) = prosody.config.global("trusted_proxies") {
+            let value = json!(texts(&setting.value));
+            self.option(Part::Top, "trusted_proxies", &value, &origin(setting));
         }
+        self.https(prosody);
         if let Some(setting) = prosody.config.global("http_default_host") {
             self.option(
                 Part::Top,
@@ -176,19 +182,48 @@ impl<'a> Draft<'a> {
                 &origin(setting),
             );
         }
-        for name in ["certificates", "https_certificate", "https_ssl"] {
+        self.shared(prosody, Part::Top, "*");
+    }
+
+    /// HTTPS stays with Prosody or the proxy until the operator moves it; what it needs is there.
+    fn https(&mut self, prosody: &Prosody) {
+        let (ports, from) = match prosody.config.global("https_ports") {
+            Some(setting) => (numbers(&setting.value), origin(setting)),
+            None => (json!([5281]), "Prosody's default".to_owned()),
+        };
+        self.option(
+            Part::Top,
+            "https_ports",
+            &json!([]),
+            &format!("{from}: Prosody has {ports}; write them here when Prosody has left them"),
+        );
+        for name in ["https_interfaces", "interfaces"] {
             if let Some(setting) = prosody.config.global(name) {
-                self.comment(
-                    Part::Top,
-                    &format!(
-                        "{name} = {} ({}): certificates for HTTPS belong to the proxy in front, or to https_ports",
-                        setting.value,
-                        origin(setting)
-                    ),
-                );
+                let value = json!(interfaces(setting));
+                self.option(Part::Top, name, &value, &origin(setting));
             }
         }
-        self.shared(prosody, Part::Top, "*");
+        for name in ["certificates", "https_certificate"] {
+            let Some(setting) = prosody.config.global(name) else {
+                continue;
+            };
+            match setting.value.as_str() {
+                Some(path) => {
+                    let path = json!(prosody.config.folder.join(path));
+                    self.option(Part::Top, name, &path, &origin(setting));
+                }
+                None => self.comment(
+                    Part::Top,
+                    &format!("{name} = {} ({})", setting.value, origin(setting)),
+                ),
+            }
+        }
+        if let Some(setting) = prosody.config.global("https_ssl") {
+            self.comment(
+                Part::Top,
+                &format!("https_ssl = {} ({})", setting.value, origin(setting)),
+            );
+        }
     }
 
     /// HTTP ports: Prosody's own if it leaves them, others if it needs them for something else.
@@ -233,16 +268,7 @@ impl<'a> Draft<'a> {
             );
         }
         if let Some(setting) = prosody.config.global("http_interfaces") {
-            let addresses: Vec<String> = texts(&setting.value)
-                .into_iter()
-                .map(|address| {
-                    if address == "*" {
-                        "0.0.0.0".to_owned()
-                    } else {
-                        address
-                    }
-                })
-                .collect();
+            let addresses = interfaces(setting);
             self.option(
                 Part::Top,
                 "http_interfaces",
@@ -305,6 +331,7 @@ impl<'a> Draft<'a> {
         let domain = part.header.clone();
         let at = Part::Host(place);
         self.shared(prosody, at, host);
+        self.http_host(prosody, at, host, &domain);
         let modules = prosody.config.modules(host);
         let has = |name: &str| modules.iter().any(|module| module == name);
         if has("invites_page") && !has("invites_register_web") {
@@ -324,6 +351,25 @@ impl<'a> Draft<'a> {
             );
         }
         self.xmpp(prosody, place, host, &domain);
+    }
+
+    /// Links begin with another name than the host's, so requests come with that name.
+    fn http_host(&mut self, prosody: &Prosody, at: Part, host: &str, domain: &str) {
+        if prosody.config.get(host, "http_host").is_some() {
+            return;
+        }
+        let url = prosody.config.text(host, "http_external_url");
+        let name = url
+            .and_then(|url| url.parse::<::http::Uri>().ok())
+            .and_then(|url| url.host().map(str::to_ascii_lowercase));
+        if let Some(name) = name.filter(|name| name != domain) {
+            self.option(
+                at,
+                "http_host",
+                &json!(name),
+                "links begin with this name (http_external_url), so requests come with it",
+            );
+        }
     }
 
     /// Where the host's clients connect, seen from this machine.
