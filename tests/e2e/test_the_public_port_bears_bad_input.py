@@ -96,7 +96,9 @@ def test_more_connections_than_there_are_places_wait_for_one(tmp_path):
 
 def test_clients_that_ask_and_never_read_lose_their_places(tmp_path):
     with Site(tmp_path / "site", max_connections=2) as site:
-        rock = next(line for line in httpx.get(f"{site.invited.url}/rocks/index.html").text.split('"') if ".rock" in line)
+        rock = next(
+            line for line in httpx.get(f"{site.invited.url}/rocks/index.html").text.split('"') if ".rock" in line
+        )
         request = f"GET /rocks/{rock} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode() * 400
         greedy = [connect(site) for _ in range(2)]
         for connection in greedy:
