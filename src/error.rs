@@ -210,15 +210,20 @@ impl Error {
 
     /// The sentence and all causes below it, for the log and the command line.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            // The sentence goes on.
-            text.truncate(text.trim_end_matches('.').len());
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        chain(self)
     }
+}
+
+/// What an error says, and all causes below it, as one sentence.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // The sentence goes on.
+        text.truncate(text.trim_end_matches('.').len());
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

@@ -4,7 +4,7 @@ use super::App;
 use super::invites::{NOT_PLAIN, usable};
 use crate::config::Host;
 use crate::config::file::Usernames;
-use crate::error::Error;
+use crate::error::{Error, chain};
 use crate::invite::{Invite, Kind, State};
 use crate::jid::{BareJid, Localpart};
 use crate::registration::{RegistrationId, Reserved};
@@ -290,15 +290,4 @@ fn check_password(host: &Host, name: &Localpart, password: &str) -> Result<(), E
     } else {
         wrong("it has a character that cannot be typed everywhere; use letters, digits and punctuation".into())
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Failure, Outcome, open, postgres_address, print};
 use crate::clock::{Clock, span_text};
 use crate::config::{Config, Database};
+use crate::error::chain;
 use crate::http::bridge;
 use crate::xmpp;
 
@@ -132,15 +133,4 @@ fn verdict(findings: &Findings) -> Outcome {
         1 => Err(Failure::Failed("there is a problem".into())),
         many => Err(Failure::Failed(format!("there are {many} problems"))),
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

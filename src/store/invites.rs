@@ -92,7 +92,7 @@ const INSERT: &str = "
             where token_hash = $3)
     returning id";
 
-const DROP_STALE_HOLD: &str = "
+pub(super) const DROP_STALE_HOLD: &str = "
     delete from held_names
      where host = $1
        and localpart = $2

@@ -2,6 +2,7 @@
 //! already stays as it is, so that taking over twice is the same as once.
 
 use super::change::Value;
+use super::invites::DROP_STALE_HOLD;
 use super::{Change, Error, NewKey, Store};
 use crate::clock::Timestamp;
 use crate::invite::{Invite, InviteId, Kind};
@@ -9,13 +10,7 @@ use crate::jid::{Domain, Localpart};
 use crate::registration::RegistrationId;
 use crate::token::TokenHash;
 
-pub(super) const SQL: &[&str] = &[
-    INSERT_KEY,
-    INSERT_INVITE,
-    DROP_STALE_HOLD,
-    HOLD_NAME,
-    INSERT_REGISTRATION,
-];
+pub(super) const SQL: &[&str] = &[INSERT_KEY, INSERT_INVITE, HOLD_NAME, INSERT_REGISTRATION];
 
 const INSERT_KEY: &str = "
     insert into api_keys
@@ -31,12 +26,6 @@ const INSERT_INVITE: &str = "
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
         on conflict do nothing
     returning id";
-
-const DROP_STALE_HOLD: &str = "
-    delete from held_names
-     where host = $1
-       and localpart = $2
-       and expires_at < $3";
 
 /// Does nothing for an invite that was there already, and one whose name another invite holds.
 const HOLD_NAME: &str = "
