@@ -100,7 +100,7 @@ enum Command {
     /// API keys as `prosodyctl mod_invites_api` has them: create, list, delete.
     #[command(name = "mod_invites_api", disable_help_flag = true)]
     ModInvitesApi {
-        /// create HOST [NAME], list HOST, or delete HOST ID.
+        /// `create HOST [NAME]`, `list HOST`, or `delete HOST ID`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
