@@ -161,6 +161,7 @@ async fn accept(
             }
             Err(error) => {
                 tracing::warn!("could not accept a connection: {error}");
+                // The error is there again at once until somebody frees a file descriptor.
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -230,6 +230,8 @@ async fn write(address: Address, client: Client, mut jobs: mpsc::Receiver<Job>) 
                     for job in batch.drain(..) {
                         answer(job, Err(Error::Unavailable(reason.clone().into())));
                     }
+                    // A server that is coming back must not be met by every node at once, again and
+                    // again; whoever asks meanwhile waits for the pause and the next try, then is told.
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                     None
