@@ -19,7 +19,6 @@ use super::{Error, Store, sqlite};
 const PAGE: usize = 5_000;
 
 /// A database to move from or to.
-#[expect(clippy::large_enum_variant, reason = "there are two of them")]
 #[derive(Debug, Clone)]
 pub enum Place {
     Postgres(Address),

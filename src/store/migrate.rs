@@ -126,7 +126,8 @@ pub(super) fn sqlite(connection: &mut Connection, now: i64) -> Result<(), Error>
 /// The same for `PostgreSQL`. Each step is a transaction that begins with its record, so that of
 /// several nodes one takes the step and the others wait for it.
 pub(super) async fn postgres(client: &mut Client, now: i64) -> Result<(), Error> {
-    let unavailable = |e: tokio_postgres::Error| Error::Unavailable(Box::new(e));
+    let unavailable =
+        |e: tokio_postgres::Error| Error::Unavailable(super::postgres::chain(&e).into());
     let there_now = [
         SqlState::UNIQUE_VIOLATION,
         SqlState::DUPLICATE_OBJECT,

@@ -14,12 +14,15 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
+use deadpool::managed::{
+    Manager, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult, TimeoutType,
+};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio::sync::mpsc;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::config::Host;
+use tokio_postgres::error::{DbError, Severity, SqlState};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -28,17 +31,19 @@ use super::change::{Change, Row, Rows, Statement, Value};
 use super::{Error, Job, migrate};
 use crate::clock::Clock;
 
+/// Where PostgreSQL listens if nobody says otherwise.
+const USUAL_PORT: u16 = 5432;
 /// How many changes share one commit at the most.
 const BATCH: usize = 256;
 /// Connections that read.
 const READERS: usize = 8;
-/// How long a connection may take, with everything that it needs.
+/// How long a connection may take, with everything that it needs, at all hosts together.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a read waits for a connection of the pool.
 const READ_WAIT: Duration = Duration::from_secs(5);
 /// How long a group may take. Beyond that the connection is given up, and with it the knowledge
-/// of what became of the group.
-const COMMIT: Duration = Duration::from_secs(15);
+/// of what became of the group. With [`CONNECT`], a primary that vanished is left within 15 s.
+const COMMIT: Duration = Duration::from_secs(8);
 /// Pause after a connection that failed, and its growth up to a limit.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -48,7 +53,8 @@ const TRIES: usize = 5;
 /// Where the database is and how it is reached.
 #[derive(Clone)]
 pub struct Address {
-    config: Config,
+    /// One for each host, so that one which is silent keeps nobody from the next.
+    hosts: Vec<Config>,
     tls: MakeRustlsConnect,
 }
 
@@ -67,35 +73,33 @@ impl Address {
         if config.get_application_name().is_none() {
             config.application_name("invited");
         }
-        config.connect_timeout(CONNECT);
         Ok(Self {
-            config,
+            hosts: (0..config.get_hosts().len())
+                .map(|at| alone(&config, at))
+                .collect(),
             tls: MakeRustlsConnect::new(tls(ca_file)?),
         })
     }
 
-    /// A connection that can write, and the task that moves its bytes.
+    /// A connection that can write, and the task that moves its bytes: of the first host that gives
+    /// one.
     pub(super) async fn connect(&self) -> Result<Client, Error> {
-        let connecting = self.config.connect(self.tls.clone());
-        let (client, connection) = tokio::time::timeout(CONNECT, connecting)
-            .await
-            .map_err(|_| self.named("no answer in time"))?
-            .map_err(|e| self.named(&chain(&e)))?;
-        tokio::spawn(async move {
-            // Whoever waits for an answer is told by its own error.
-            let _ = connection.await;
-        });
-        let shown = tokio::time::timeout(CONNECT, client.query_typed(READ_ONLY, &[]))
-            .await
-            .map_err(|_| self.named("no answer in time"))?
-            .map_err(|e| self.named(&chain(&e)))?;
-        if shown
-            .first()
-            .is_some_and(|row| row.get::<_, &str>(0) == "on")
-        {
-            return Err(self.named("it is a read-only replica; name the primary"));
+        let hosts = u32::try_from(self.hosts.len()).unwrap_or(u32::MAX);
+        let mut refusals = Vec::new();
+        for config in &self.hosts {
+            // Boxed, since the state of a TLS handshake is large.
+            let attempt = Box::pin(connect(config, &self.tls));
+            let why = match tokio::time::timeout(CONNECT / hosts, attempt).await {
+                Ok(Ok(client)) => return Ok(client),
+                Ok(Err(why)) => why,
+                Err(_) => "no answer in time".to_owned(),
+            };
+            refusals.push(match hosts {
+                1 => why,
+                _ => format!("{}: {why}", place(config)),
+            });
         }
-        Ok(client)
+        Err(self.named(&refusals.join(", ")))
     }
 
     fn named(&self, why: &str) -> Error {
@@ -103,20 +107,87 @@ impl Address {
     }
 }
 
+/// The same for one of its hosts only.
+fn alone(config: &Config, at: usize) -> Config {
+    let mut one = Config::new();
+    match &config.get_hosts()[at] {
+        Host::Tcp(name) => one.host(name),
+        Host::Unix(path) => one.host_path(path),
+    };
+    if let Some(address) = config.get_hostaddrs().get(at) {
+        one.hostaddr(*address);
+    }
+    let ports = config.get_ports();
+    if let Some(port) = ports.get(at).or(ports.first()) {
+        one.port(*port);
+    }
+    if let Some(user) = config.get_user() {
+        one.user(user);
+    }
+    if let Some(password) = config.get_password() {
+        one.password(password);
+    }
+    if let Some(name) = config.get_dbname() {
+        one.dbname(name);
+    }
+    if let Some(options) = config.get_options() {
+        one.options(options);
+    }
+    if let Some(name) = config.get_application_name() {
+        one.application_name(name);
+    }
+    if let Some(timeout) = config.get_tcp_user_timeout() {
+        one.tcp_user_timeout(*timeout);
+    }
+    if let Some(interval) = config.get_keepalives_interval() {
+        one.keepalives_interval(interval);
+    }
+    if let Some(retries) = config.get_keepalives_retries() {
+        one.keepalives_retries(retries);
+    }
+    one.ssl_mode(config.get_ssl_mode())
+        .ssl_negotiation(config.get_ssl_negotiation())
+        .keepalives(config.get_keepalives())
+        .keepalives_idle(config.get_keepalives_idle())
+        .target_session_attrs(config.get_target_session_attrs())
+        .channel_binding(config.get_channel_binding());
+    one
+}
+
+async fn connect(config: &Config, tls: &MakeRustlsConnect) -> Result<Client, String> {
+    let (client, connection) = config.connect(tls.clone()).await.map_err(|e| chain(&e))?;
+    tokio::spawn(async move {
+        // Whoever waits for an answer is told by its own error.
+        let _ = connection.await;
+    });
+    let shown = client.query_typed(READ_ONLY, &[]).await;
+    match shown.map_err(|e| chain(&e))?.first() {
+        Some(row) if row.get::<_, &str>(0) == "on" => {
+            Err("it is a read-only replica; name the primary".into())
+        }
+        _ => Ok(client),
+    }
+}
+
+/// A host, with its port unless that is the usual one.
+fn place(config: &Config) -> String {
+    let name = match config.get_hosts().first() {
+        Some(Host::Tcp(name)) => name.clone(),
+        Some(Host::Unix(path)) => path.display().to_string(),
+        None => String::new(),
+    };
+    match config.get_ports().first() {
+        Some(port) if *port != USUAL_PORT => format!("{name}:{port}"),
+        _ => name,
+    }
+}
+
 impl std::fmt::Display for Address {
     /// Without user and password: `the database "invited" on db.example.com`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        use tokio_postgres::config::Host;
-        let name = self.config.get_dbname().unwrap_or_default();
-        write!(f, "the database {name:?} on ")?;
-        for (at, host) in self.config.get_hosts().iter().enumerate() {
-            f.write_str(if at == 0 { "" } else { ", " })?;
-            match host {
-                Host::Tcp(name) => f.write_str(name)?,
-                Host::Unix(path) => write!(f, "{}", path.display())?,
-            }
-        }
-        Ok(())
+        let name = self.hosts[0].get_dbname().unwrap_or_default();
+        let places: Vec<_> = self.hosts.iter().map(place).collect();
+        write!(f, "the database {name:?} on {}", places.join(", "))
     }
 }
 
@@ -154,7 +225,23 @@ const READ_ONLY: &str = "show transaction_read_only";
 
 /// The connections that read.
 #[derive(Clone)]
-pub(super) struct Readers(Pool);
+pub(super) struct Readers(Pool<Address>);
+
+impl Manager for Address {
+    type Type = Client;
+    type Error = Error;
+
+    async fn create(&self) -> Result<Client, Error> {
+        self.connect().await
+    }
+
+    async fn recycle(&self, client: &mut Client, _: &Metrics) -> RecycleResult<Error> {
+        if client.is_closed() {
+            return Err(RecycleError::message("it is closed"));
+        }
+        Ok(())
+    }
+}
 
 impl std::fmt::Debug for Readers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -165,19 +252,13 @@ impl std::fmt::Debug for Readers {
 /// Connects, brings the tables up to date, starts the writer.
 pub(super) async fn open(address: Address, jobs: mpsc::Receiver<Job>) -> Result<Readers, Error> {
     let mut client = address.connect().await?;
-    migrate::postgres(&mut client, Clock::System.now().0).await?;
-    let manager = Manager::from_config(
-        address.config.clone(),
-        address.tls.clone(),
-        ManagerConfig {
-            recycling_method: RecyclingMethod::Fast,
-        },
-    );
-    let pool = Pool::builder(manager)
+    migrate::postgres(&mut client, Clock::System.now().0)
+        .await
+        .map_err(|error| address.named(&error.to_string()))?;
+    let pool = Pool::builder(address.clone())
         .max_size(READERS)
-        .runtime(deadpool_postgres::Runtime::Tokio1)
+        .runtime(deadpool::Runtime::Tokio1)
         .wait_timeout(Some(READ_WAIT))
-        .create_timeout(Some(CONNECT))
         .build()
         .map_err(|e| Error::Unavailable(Box::new(e)))?;
     tokio::spawn(write(address, client, jobs));
@@ -189,26 +270,43 @@ impl Readers {
     /// does no harm.
     pub(super) async fn run(&self, statement: Statement) -> Result<Rows, Error> {
         for _ in 0..READERS {
-            let client = self
-                .0
-                .get()
-                .await
-                .map_err(|e| Error::Unavailable(Box::new(e)))?;
+            let client = self.connection().await?;
             match tokio::time::timeout(READ_WAIT, execute(&client, &statement)).await {
                 Ok(Err(error)) if error.is_closed() => {}
                 Ok(answer) => return answer.map_err(|error| classify(&error)),
                 Err(_) => {
                     // It would answer somebody else with what this one asked for.
-                    drop(deadpool_postgres::Object::take(client));
-                    return Err(Error::Unavailable(
-                        "the database did not answer in time".into(),
-                    ));
+                    self.give_up(&Object::take(client));
+                    return Err(self.address().named("no answer in time"));
                 }
             }
         }
-        Err(Error::Unavailable(
-            "the database closes every connection".into(),
-        ))
+        Err(self.address().named("it closes every connection"))
+    }
+
+    fn address(&self) -> &Address {
+        self.0.manager()
+    }
+
+    async fn connection(&self) -> Result<Object<Address>, Error> {
+        self.0.get().await.map_err(|error| match error {
+            PoolError::Backend(error) => error,
+            PoolError::Timeout(TimeoutType::Wait) => self.address().named(&format!(
+                "all {READERS} connections that read have been busy for {} s",
+                READ_WAIT.as_secs()
+            )),
+            other => Error::Unavailable(Box::new(other)),
+        })
+    }
+
+    /// Has the server stop what it may still be at. Otherwise every read that waits for a lock there
+    /// would leave a connection behind, until the server has none left for anybody.
+    fn give_up(&self, client: &Client) {
+        let (token, tls) = (client.cancel_token(), self.address().tls.clone());
+        tokio::spawn(async move {
+            // A server that does not hear this is not there.
+            let _ = tokio::time::timeout(CONNECT, token.cancel_query(tls)).await;
+        });
     }
 }
 
@@ -404,26 +502,24 @@ fn finish<T>(
 ) -> Result<T, Failed> {
     match answer {
         Ok(Ok(done)) => Ok(done),
-        // While it shuts down, a server may end the session at any point of the flight.
-        Ok(Err(error)) if error.as_db_error().is_some() && !is_end(&error) => {
+        Ok(Err(error)) if error.as_db_error().is_some_and(|told| !leaves_open(told)) => {
             Err(Failed::RolledBack(classify(&error)))
         }
         Ok(Err(_)) | Err(_) => Err(Failed::Unknown),
     }
 }
 
-/// Whether the server ends the session with this error (class 57: operator intervention).
-fn is_end(error: &tokio_postgres::Error) -> bool {
-    matches!(
-        error.code(),
-        Some(
-            &SqlState::ADMIN_SHUTDOWN
-                | &SqlState::CRASH_SHUTDOWN
-                | &SqlState::CANNOT_CONNECT_NOW
-                | &SqlState::DATABASE_DROPPED
-                | &SqlState::IDLE_SESSION_TIMEOUT
-        )
-    )
+/// Whether an error does not say what became of the transaction. While it shuts down, a server may
+/// end the session at any point of the flight (class 57), and so may a pooler whose own connection
+/// broke (class 08); a distributed engine may lose sight of its own commit (40003).
+fn leaves_open(told: &DbError) -> bool {
+    let ends_session = told.parsed_severity().map_or_else(
+        || matches!(told.severity(), "FATAL" | "PANIC"),
+        |severity| matches!(severity, Severity::Fatal | Severity::Panic),
+    );
+    ends_session
+        || told.code().code().starts_with("08")
+        || *told.code() == SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
 }
 
 fn classify(error: &tokio_postgres::Error) -> Error {
@@ -499,13 +595,52 @@ impl ToSql for Value {
     to_sql_checked!();
 }
 
-/// The error and its causes: tokio-postgres says no more than "db error" by itself. The server's
-/// details are left out, since they quote values.
-fn chain(error: &tokio_postgres::Error) -> String {
+/// The error, its causes and what can be done about it: tokio-postgres says no more than "db error"
+/// by itself. The server's details are left out, since they quote values.
+pub(super) fn chain(error: &tokio_postgres::Error) -> String {
     use std::error::Error as _;
-    match (error.as_db_error(), error.source()) {
+    let told = match (error.as_db_error(), error.source()) {
         (Some(db), _) => format!("{} ({})", db.message(), db.code().code()),
         (None, Some(cause)) => format!("{error}: {cause}"),
         (None, None) => error.to_string(),
+    };
+    match advice(error.code(), &told) {
+        Some(advice) => format!("{told}; {advice}"),
+        None => told,
     }
 }
+
+/// What an operator can do; rustls and tokio-postgres have no codes, only words.
+fn advice(code: Option<&SqlState>, told: &str) -> Option<&'static str> {
+    match code {
+        Some(&SqlState::INVALID_PASSWORD) => return Some("look at INVITED_DATABASE_PASSWORD"),
+        Some(&SqlState::INVALID_CATALOG_NAME) => return Some("make it first: createdb"),
+        Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            return Some("the tables must belong to this user, who must be allowed to make them");
+        }
+        Some(&SqlState::TOO_MANY_CONNECTIONS) => {
+            return Some(
+                "each node takes up to 9: raise the limit there, or put PgBouncer before it",
+            );
+        }
+        _ => {}
+    }
+    let by_words = [
+        ("password missing", "set INVITED_DATABASE_PASSWORD"),
+        (
+            "server does not support TLS",
+            "switch TLS on there, or write sslmode=prefer in the address",
+        ),
+        ("certificate expired", "renew it there"),
+        ("peer certificate: Expired", "renew it there"),
+        ("not valid for name", "connect by a name that is in it"),
+        ("database does not allow writes", "name the primary"),
+        ("UnknownIssuer", UNKNOWN_AUTHORITY),
+        ("BadSignature", UNKNOWN_AUTHORITY),
+        ("CaUsedAsEndEntity", UNKNOWN_AUTHORITY),
+    ];
+    let fitting = by_words.iter().find(|(words, _)| told.contains(words));
+    fitting.map(|(_, advice)| *advice)
+}
+
+const UNKNOWN_AUTHORITY: &str = "name the authority that signed it in database_ca_file";

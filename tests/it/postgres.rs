@@ -215,7 +215,7 @@ async fn what_is_wrong_with_a_database_is_named() {
             .contains("role \"stranger\" does not exist")
     );
     let nobody = "postgres://test@127.0.0.1:1/desk?connect_timeout=2";
-    assert!(refusal(nobody).await.contains("on 127.0.0.1: "));
+    assert!(refusal(nobody).await.contains("on 127.0.0.1:1: "));
 
     let admin = client(&url).await;
     let name = url.split(['/', '?']).nth(3).expect("a name");
