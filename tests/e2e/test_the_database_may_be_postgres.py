@@ -1,7 +1,6 @@
 """The whole road with PostgreSQL below it, also through PgBouncer, also when the primary dies under load."""
 
 import os
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -9,19 +8,19 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from harness.certificates import Certificates
-from harness.invited import Invited
+from harness.invited import Node
+from harness.load import CLIENTS, Load
 from harness.loop import run
 from harness.postgres import PgBouncer, Postgres
 from harness.race import register_all_at_once
 from harness.site import Site
-from harness.waiting import free_port, wait_until
+from harness.waiting import wait_until
 
 FAILOVERS = int(os.environ.get("FAILOVERS", "2"))
 """How often the primary dies. Each takes some seconds; before a release run 20."""
-CLIENTS = 64
 BACK_WITHIN = 15
-"""Seconds from the death of the primary to the next answered request, promotion included."""
+"""Seconds from the death of the primary until as many invites as there are clients were made again, and as many
+redeemed; promotion included."""
 
 
 @pytest.fixture
@@ -57,7 +56,7 @@ def test_an_invite_gives_exactly_its_accounts(stack, tmp_path, bouncer):
 
 def test_two_nodes_share_one_database(stack, tmp_path):
     database = started(stack, Postgres())
-    one, two = (_node(stack, tmp_path / name, database.url) for name in ("one", "two"))
+    one, two = _nodes(stack, tmp_path, database.url)
     headers = {"Authorization": f"Bearer {one.key('shared')}"}
     with httpx.Client(headers=headers) as http:
         made = http.post(f"{two.url}/invites_api")
@@ -70,37 +69,37 @@ def test_two_nodes_share_one_database(stack, tmp_path):
 
 def test_a_node_that_is_killed_under_load_loses_no_answered_request(stack, tmp_path):
     database = started(stack, Postgres())
-    one, two = (_node(stack, tmp_path / name, database.url) for name in ("one", "two"))
-    load = Load([one.url, two.url], one.key("load"))
+    one, two = _nodes(stack, tmp_path, database.url)
+    load = Load([one, two], one.key("load"))
     with load:
-        wait_until(lambda: len(load.made) > 300, "invites are being made")
+        load.wait_for(300, "invites are made and redeemed", 60)
         two.kill()
-        before = len(load.made)
-        wait_until(lambda: len(load.made) > before + 300, "the other node goes on")
-    assert load.made <= _tokens(one)
+        load.wait_for(300, "the other node goes on", 60)
+    _check_nothing_lost(load, one, database)
+    assert load.left, "some invites are still to be redeemed"
+    with httpx.Client() as http:
+        for token in load.left:
+            assert http.get(f"{one.url}/invite?{token}").status_code == 200, "its link works at the other node"
+            answer = _reserve(http, one, token, f"late-{token[:8].lower()}")
+            assert answer.status_code == 200, answer.text
 
 
 def test_no_answered_invite_is_lost_when_the_primary_dies(stack, tmp_path):
-    """`kill -9` of the primary while 64 clients make invites; the standby is promoted by hand, as an operator would."""
+    """`kill -9` of the primary while clients make and redeem; the standby is promoted by hand, as an operator would."""
     primary = started(stack, Postgres("primary"))
     standby = Postgres("standby")
     stack.callback(standby.stop)
     standby.start_as_standby_of(primary)
     hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
-    invited = _node(stack, tmp_path / "node", f"postgres://invited@{hosts}/invited?target_session_attrs=read-write")
-    load = Load([invited.url], invited.key("load"))
+    nodes = _nodes(stack, tmp_path, f"postgres://invited@{hosts}/invited?target_session_attrs=read-write")
+    load = Load(nodes, nodes[0].key("load"))
     outages = []
     with load:
-        for round_ in range(FAILOVERS):
-            before = len(load.made)
-            wait_until(lambda before=before: len(load.made) > before + 300, "invites are being made", 30)
-            died = time.monotonic()
+        for number in range(1, FAILOVERS + 1):
+            load.wait_for(300, "invites are made and redeemed", 60)
             primary.kill()
-            standby.promote()
-            acknowledged = len(load.made)
-            wait_until(lambda seen=acknowledged: len(load.made) > seen + CLIENTS, "the service is back", 60)
-            outages.append(time.monotonic() - died)
-            if round_ + 1 < FAILOVERS:
+            outages.append(_fail_over(load, standby, number))
+            if number < FAILOVERS:
                 # What was the standby gets one of its own, at the address of the dead.
                 port = primary.port
                 primary.stop()
@@ -108,64 +107,90 @@ def test_no_answered_invite_is_lost_when_the_primary_dies(stack, tmp_path):
                 standby.port = port
                 stack.callback(standby.stop)
                 standby.start_as_standby_of(primary)
-    lost = load.made - _tokens(invited)
-    assert not lost, f"{len(lost)} of {len(load.made)} answered invites are lost"
-    assert load.unexpected == set()
-    print(f"outages: {', '.join(f'{outage:.1f} s' for outage in outages)}; {len(load.made)} invites")
+    _check_nothing_lost(load, nodes[0], standby)
+    print(f"{len(outages)} failovers, {len(load.made)} invites made, {len(load.redeemed)} redeemed, nothing lost")
     assert max(outages) < BACK_WITHIN, outages
 
 
-class Load:
-    """Clients that make invites until told to stop; `made` are the tokens that were answered with 201."""
-
-    def __init__(self, urls, key):
-        self.made, self.unexpected = set(), set()
-        self._headers = {"Authorization": f"Bearer {key}"}
-        self._urls = urls
-        self._ended = threading.Event()
-        self._pool = ThreadPoolExecutor(CLIENTS)
-
-    def __enter__(self):
-        self._work = [self._pool.submit(self._make, self._urls[n % len(self._urls)]) for n in range(CLIENTS)]
-        return self
-
-    def __exit__(self, *_):
-        self._ended.set()
-        self._pool.shutdown()
-        for work in self._work:
-            work.result()
-
-    def _make(self, url):
-        with httpx.Client(base_url=url, headers=self._headers, timeout=40) as http:
-            while not self._ended.is_set():
-                try:
-                    answer = http.post("/invites_api")
-                except httpx.TransportError:
-                    self._ended.wait(0.2)
-                    continue
-                if answer.status_code == 201:
-                    self.made.add(answer.headers["location"].partition("?")[2])
-                elif answer.status_code == 503:
-                    self._ended.wait(0.2)
-                else:
-                    self.unexpected.add(answer.status_code)
+def test_a_primary_that_vanishes_is_given_up(stack, tmp_path):
+    """As when its machine loses power: connections stay silent, and nobody refuses new ones."""
+    primary = started(stack, Postgres("primary", connections=20))
+    standby = Postgres("standby", connections=20)
+    stack.callback(standby.stop)
+    standby.start_as_standby_of(primary)
+    hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
+    url = f"postgres://invited@{hosts}/invited?target_session_attrs=read-write"
+    node = started(stack, Node(tmp_path / "node", url))
+    load = Load([node], node.key("load"))
+    with load:
+        load.wait_for(300, "invites are made and redeemed", 60)
+        primary.freeze()
+        stack.enter_context(primary.silence())
+        outage = _fail_over(load, standby, 1)
+        primary.kill()
+    _check_nothing_lost(load, node, standby)
+    assert outage < BACK_WITHIN
 
 
-def _node(stack, directory, database):
-    certificates = Certificates(directory / "certificates")
-    node = Invited(
-        directory / "invited",
-        xmpp_port=free_port(),
-        authority=certificates.authority,
-        log_level="info",
-        database=database,
+def test_what_a_pooler_does_not_know_is_told_as_unknown(stack, tmp_path):
+    """PgBouncer lives on while PostgreSQL dies: its error does not say what became of the commit."""
+    database = started(stack, Postgres())
+    bouncer = started(stack, PgBouncer(database))
+    node = started(stack, Node(tmp_path / "node", bouncer.url))
+    headers = {"Authorization": f"Bearer {node.key()}"}
+    with httpx.Client(base_url=node.url, headers=headers, timeout=40) as http, ThreadPoolExecutor(1) as pool:
+        assert http.post("/invites_api").status_code == 201
+        with database.session("begin; lock table invites in exclusive mode"):
+            waiting = pool.submit(http.post, "/invites_api")
+            wait_until(lambda: database.sql("select count(*) from pg_locks where not granted") == "1", "it waits")
+            database.kill()
+        answer = waiting.result()
+        assert (answer.status_code, answer.json()["code"]) == (503, "outcome_unknown"), answer.text
+        database.start()
+        wait_until(lambda: http.post("/invites_api").status_code == 201, "it works again", 60)
+
+
+def _fail_over(load, standby, number):
+    """Promotes the standby of a primary that is gone by now; answers the seconds until the service was back."""
+    made, redeemed = len(load.made), len(load.redeemed)
+    died = time.monotonic()
+    standby.promote()
+    promoted = time.monotonic() - died
+    load.wait_for(1, "the first answer", 60)
+    first = time.monotonic() - died
+    load.wait_for(CLIENTS, "the service is back", 60)
+    back = time.monotonic() - died
+    print(
+        f"failover {number}: promoted after {promoted:.1f} s, first invite made and redeemed after {first:.1f} s,"
+        f" {CLIENTS} after {back:.1f} s; {made} were made and {redeemed} redeemed before it",
+        flush=True,
     )
-    # Every node needs the same key to show links again.
-    node.data.mkdir(mode=0o700)
-    (node.data / "link.key").write_text("A" * 42 + "8=")
-    (node.data / "link.key").chmod(0o600)
-    return started(stack, node)
+    return back
 
 
-def _tokens(invited):
-    return {invite["token"] for invite in invited.invites()}
+def _check_nothing_lost(load, node, database):
+    """Every answer still holds, and no invite gave more than its one use."""
+    assert load.unexpected == set()
+    stored = {invite["token"]: invite["uses"] for invite in node.invites()}
+    lost = load.made - stored.keys()
+    assert not lost, f"{len(lost)} of {len(load.made)} answered invites are lost"
+    twice = {token for token, reservations in load.reserved.items() if len(reservations) > 1}
+    assert not twice, f"{len(twice)} invites gave their use twice"
+    forgotten = {token for token in load.reserved if stored[token] != 1}
+    assert not forgotten, f"{len(forgotten)} uses that were given are not counted"
+
+    confirmed = set(database.sql("select encode(id, 'hex') from registrations where confirmed_at is not null").split())
+    unconfirmed = {reservation for reservations in load.redeemed.values() for reservation in reservations} - confirmed
+    assert not unconfirmed, f"{len(unconfirmed)} answered registrations are lost"
+    uses = "select count(*) from registrations where invite_id = invites.id and released_at is null"
+    assert database.sql(f"select count(*) from invites where uses <> ({uses}) or uses > max_uses") == "0"
+
+
+def _reserve(http, node, token, name):
+    headers = {"Authorization": f"Bearer {node.secret_file.read_text()}"}
+    body = {"host": "localhost", "token": token, "username": name, "holder": name}
+    return http.post(f"{node.bridge_url}/bridge/v1/reserve", headers=headers, json=body)
+
+
+def _nodes(stack, directory, database):
+    return [started(stack, Node(directory / name, database)) for name in ("one", "two")]

@@ -30,8 +30,8 @@ class Certificates:
         )
         self.issue(["DNS:localhost", "DNS:other.localhost", "IP:127.0.0.1"], self.certificate, self.key)
 
-    def issue(self, names, certificate, key):
-        """A new certificate with these alternative names, and its key, in these files."""
+    def issue(self, names, certificate, key, days=2):
+        """A new certificate with these alternative names, and its key, in these files; it ends in so many days."""
         request, extensions = self.directory / "request", self.directory / "extensions"
         extensions.write_text(f"basicConstraints=critical,CA:FALSE\nsubjectAltName={','.join(names)}\n")
         certificate.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ class Certificates:
             "-in",
             request,
             "-days",
-            "2",
+            days,
             "-CA",
             self.authority,
             "-CAkey",

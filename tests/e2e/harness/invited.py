@@ -6,6 +6,7 @@ import subprocess
 import urllib.request
 from pathlib import Path
 
+from .certificates import Certificates
 from .process import Server
 from .prosody import REPOSITORY
 from .waiting import free_port, wait_until
@@ -109,7 +110,9 @@ class Invited(Server):
         return self.show(token)["uses"]
 
     def invites(self):
-        return json.loads(self.output_of("invite", "list", "localhost", "--json"))
+        done = self.run("invite", "list", "localhost", "--json", timeout=120)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
 
     def _ready(self):
         try:
@@ -117,3 +120,21 @@ class Invited(Server):
                 return answer.status == 200
         except OSError:
             return False
+
+
+class Node(Invited):
+    """One of several on one database. All have the same key for links, and the same bridge secret."""
+
+    def __init__(self, directory, database, log_level="info"):
+        certificates = Certificates(directory / "certificates")
+        super().__init__(
+            directory / "invited",
+            xmpp_port=free_port(),
+            authority=certificates.authority,
+            log_level=log_level,
+            database=database,
+        )
+        self.data.mkdir(mode=0o700)
+        for file, text in ((self.data / "link.key", "A" * 42 + "8="), (self.secret_file, "B" * 43)):
+            file.write_text(text)
+            file.chmod(0o600)

@@ -2,8 +2,11 @@
 
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import tempfile
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from .process import Server
@@ -17,7 +20,7 @@ SETTINGS = """
 listen_addresses = '127.0.0.1'
 port = {port}
 unix_socket_directories = ''
-max_connections = 200
+max_connections = {connections}
 synchronous_commit = on
 synchronous_standby_names = '{standby}'
 wal_level = replica
@@ -26,9 +29,10 @@ hot_standby = on
 
 
 class Postgres(Server):
-    """An empty server with a database `invited`; `user` may do everything in it."""
+    """An empty server with a database `invited`; the user `invited` may do everything in it."""
 
-    def __init__(self, name="postgres"):
+    def __init__(self, name="postgres", connections=200):
+        self.connections = connections
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix=f"invited-{name}-"))
         self.data = self.folder / "data"
@@ -42,7 +46,10 @@ class Postgres(Server):
 
     @property
     def url(self):
-        return f"postgres://invited@127.0.0.1:{self.port}/invited"
+        return self.address()
+
+    def address(self, user="invited", host="127.0.0.1", database="invited"):
+        return f"postgres://{user}@{host}:{self.port}/{database}"
 
     def start(self):
         if not self.data.exists():
@@ -54,7 +61,22 @@ class Postgres(Server):
             self._run()
 
     def configure(self, standby=""):
-        self._write("postgresql.auto.conf", SETTINGS.format(port=self.port, standby=standby))
+        settings = SETTINGS.format(port=self.port, connections=self.connections, standby=standby)
+        self._write("postgresql.auto.conf", settings)
+
+    def show_certificate(self, certificate, key):
+        """New connections may use TLS, and see this certificate."""
+        for source, name in ((certificate, "server.crt"), (key, "server.key")):
+            self._write(name, source.read_text())
+            (self.data / name).chmod(0o600)
+        self.sql("alter system set ssl = on", database="postgres")
+        self.sql("select pg_reload_conf()", database="postgres")
+
+    def guard(self, rule):
+        """A rule about who may connect, before all others."""
+        rules = (self.data / "pg_hba.conf").read_text()
+        self._write("pg_hba.conf", f"{rule}\n{rules}")
+        self.sql("select pg_reload_conf()", database="postgres")
 
     def start_as_standby_of(self, primary):
         """Copies the primary and follows it; from now on the primary's commits wait for this one."""
@@ -77,20 +99,53 @@ class Postgres(Server):
         self._program("pg_ctl", "promote", "-D", self.data)
 
     def sql(self, statement, database="invited"):
-        where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "invited"]
-        done = subprocess.run(
-            [PROGRAMS / "psql", *where, "-At", "-c", statement, database],
-            capture_output=True,
-            text=True,
-            timeout=30,
-        )
+        done = subprocess.run([*self._psql(database), "-c", statement], capture_output=True, text=True, timeout=30)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
+
+    def session(self, statement, database="invited"):
+        """A client of its own that has carried out the statement and stays; to be closed."""
+        return Session(self._psql(database), statement)
+
+    def freeze(self):
+        """Nothing answers any more, though the connections stay."""
+        self._signal_all(signal.SIGSTOP)
+
+    @contextmanager
+    def silence(self):
+        """New connections to a frozen server are not even refused, since the queue of its port is full."""
+        with ExitStack() as queue:
+            for _ in range(10 * self.connections):
+                knocking = queue.enter_context(socket.socket())
+                knocking.settimeout(0.5)
+                if knocking.connect_ex(("127.0.0.1", self.port)) != 0:
+                    break
+            else:
+                raise AssertionError("its queue has no end")
+            yield
+
+    def thaw(self):
+        self._signal_all(signal.SIGCONT)
+
+    def kill(self):
+        self.thaw()  # what is frozen would not notice
+        super().kill()
 
     def stop(self):
         if self.running:
             self.kill()  # sessions that are open would hold up anything gentler
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _psql(self, database):
+        where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "invited"]
+        return [str(PROGRAMS / "psql"), "--no-psqlrc", "-Atq", "-v", "ON_ERROR_STOP=1", *where, database]
+
+    def _signal_all(self, number):
+        """PostgreSQL puts each of its processes into a group of its own."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        for process in [self.process.pid, *map(int, children)]:
+            with suppress(ProcessLookupError):
+                os.kill(process, number)
 
     def _run(self):
         self.spawn()
@@ -111,6 +166,30 @@ class Postgres(Server):
             [*AS_POSTGRES, str(PROGRAMS / name), *map(str, arguments)], capture_output=True, text=True, timeout=60
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+class Session:
+    """One connection to the database, held open."""
+
+    def __init__(self, psql, statement):
+        self._process = subprocess.Popen(psql, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            self._process.stdin.write(f"{statement};\n\\echo held\n")
+            self._process.stdin.flush()
+            assert self._process.stdout.readline() == "held\n", statement
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self):
+        self._process.kill()
+        self._process.communicate()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
 
 BOUNCER = """
