@@ -133,21 +133,42 @@ def test_a_primary_that_vanishes_is_given_up(stack, tmp_path):
 
 
 def test_what_a_pooler_does_not_know_is_told_as_unknown(stack, tmp_path):
-    """PgBouncer lives on while PostgreSQL dies: its error does not say what became of the commit."""
+    """PgBouncer lives on while PostgreSQL dies: its error does not say what became of the commit of a whole group."""
     database = started(stack, Postgres())
     bouncer = started(stack, PgBouncer(database))
     node = started(stack, Node(tmp_path / "node", bouncer.url))
     headers = {"Authorization": f"Bearer {node.key()}"}
-    with httpx.Client(base_url=node.url, headers=headers, timeout=40) as http, ThreadPoolExecutor(1) as pool:
-        assert http.post("/invites_api").status_code == 201
-        with database.session("begin; lock table invites in exclusive mode"):
-            waiting = pool.submit(http.post, "/invites_api")
-            wait_until(lambda: database.sql("select count(*) from pg_locks where not granted") == "1", "it waits")
-            database.kill()
-        answer = waiting.result()
-        assert (answer.status_code, answer.json()["code"]) == (503, "outcome_unknown"), answer.text
-        database.start()
-        wait_until(lambda: http.post("/invites_api").status_code == 201, "it works again", 60)
+    pool = stack.enter_context(ThreadPoolExecutor())
+    http = stack.enter_context(httpx.Client(base_url=node.url, headers=headers, timeout=40))
+    assert http.post("/invites_api").status_code == 201
+
+    def wait_for_waiting(count):
+        sql = "select count(*) from pg_locks where not granted"
+        wait_until(lambda: database.sql(sql) == str(count), f"{count} wait for a lock")
+
+    no_writes = "begin; lock table invites in exclusive mode"
+    first_lock = database.session(no_writes)
+    stack.callback(first_lock.close)
+    single = pool.submit(http.post, "/invites_api")
+    wait_for_waiting(1)
+    second_lock = pool.submit(database.session, no_writes)
+    wait_for_waiting(2)
+    # These get past the check of their key together, and are one group after the single one.
+    with database.session("begin; lock table api_keys"):
+        group = [pool.submit(http.post, "/invites_api") for _ in range(3)]
+        wait_for_waiting(5)
+    wait_for_waiting(2)
+    assert http.get("/invite?unknown").status_code == 404
+    first_lock.close()
+    stack.callback(second_lock.result().close)
+    wait_for_waiting(1)
+    database.kill()
+    assert single.result().status_code == 201
+    codes = [answer.result().json()["code"] for answer in group]
+    assert codes == ["outcome_unknown"] * 3, codes
+
+    database.start()
+    wait_until(lambda: http.post("/invites_api").status_code == 201, "it works again", 60)
 
 
 def _fail_over(load, standby, number):
