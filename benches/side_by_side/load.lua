@@ -1,0 +1,56 @@
+-- wrk's side: wrk -s load.lua URL -- METHOD STATUS [NAME VALUE]...
+-- Every answer must have the status. Where the address says TOKEN, each request has a random one.
+
+local ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+local threads = {}
+local requests = {}
+local next_request = 0
+wrong = 0
+
+function setup(thread)
+    table.insert(threads, thread)
+end
+
+local function random_token()
+    local letters = {}
+    for i = 1, 24 do
+        local at = math.random(#ALPHABET)
+        letters[i] = ALPHABET:sub(at, at)
+    end
+    return table.concat(letters)
+end
+
+function init(args)
+    wrk.method = args[1]
+    status = tonumber(args[2])
+    for i = 3, #args, 2 do
+        wrk.headers[args[i]] = args[i + 1]
+    end
+    if wrk.path:find("TOKEN") then
+        math.randomseed(os.time())
+        for i = 1, 5000 do
+            requests[i] = wrk.format(nil, (wrk.path:gsub("TOKEN", random_token())))
+        end
+        function request()
+            next_request = next_request % #requests + 1
+            return requests[next_request]
+        end
+    end
+end
+
+function response(answered)
+    if answered ~= status then
+        wrong = wrong + 1
+    end
+end
+
+function done(summary, latency)
+    local bad = 0
+    for _, thread in ipairs(threads) do
+        bad = bad + thread:get("wrong")
+    end
+    local errors = summary.errors
+    io.write(string.format("RESULT %d %f %f %f %d %d\n", summary.requests, summary.duration / 1e6,
+        latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, bad,
+        errors.connect + errors.read + errors.write + errors.timeout))
+end

@@ -1,0 +1,92 @@
+"""Those who ask: wrk for HTTP, pgbench for bare PostgreSQL. Each answers with its figures."""
+
+import re
+import statistics
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.postgres import PROGRAMS
+
+SCRIPT = Path(__file__).with_name("load.lua")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What came of one load; latencies in milliseconds."""
+
+    requests: int
+    rate: float
+    p50: float
+    p99: float
+
+    def also(self, other):
+        """Two loads at the same time as one. The latencies are those of the slower one."""
+        return Figures(
+            self.requests + other.requests,
+            self.rate + other.rate,
+            max(self.p50, other.p50),
+            max(self.p99, other.p99),
+        )
+
+
+class Wrk:
+    """Asks as fast as the connections allow, from now on. An answer with another status is an error."""
+
+    def __init__(self, url, seconds, connections, *, method="GET", headers=(), expect=200):
+        self._url = url
+        options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s", "-s", str(SCRIPT)]
+        told = [method, str(expect), *(part for header in headers for part in header)]
+        self._process = subprocess.Popen(
+            ["wrk", *options, url, "--", *told], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def figures(self):
+        """Waits for the end."""
+        said, _ = self._process.communicate()
+        result = re.search(r"RESULT (\d+) (\S+) (\S+) (\S+) (\d+) (\d+)", said)
+        assert result, f"wrk {self._url}:\n{said}"
+        requests, duration, p50, p99, wrong, errors = map(float, result.groups())
+        assert wrong == errors == 0, f"{self._url}: {wrong:.0f} wrong answers, {errors:.0f} errors\n{said}"
+        return Figures(int(requests), requests / duration, p50, p99)
+
+
+def creates(server, seconds, connections):
+    headers = [("Authorization", f"Bearer {server.api_key}")]
+    return Wrk(f"{server.url}/invites_api", seconds, connections, method="POST", headers=headers, expect=201)
+
+
+def unknown_tokens(server, seconds, connections):
+    return Wrk(f"{server.url}/invite?TOKEN", seconds, connections, expect=404)
+
+
+def landing_pages(server, seconds, connections):
+    return Wrk(server.landing_page, seconds, connections)
+
+
+def pgbench(database, seconds, clients=64):
+    """One durable row at a time. Latencies are those of every tenth transaction."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "insert.sql"
+        script.write_text(f"insert into bench (body) values ('{'x' * 200}');\n")
+        done = subprocess.run(
+            [
+                *(PROGRAMS / "pgbench", "-h", "127.0.0.1", "-p", str(database.port), "-U", "invited"),
+                *("-n", f"-c{clients}", "-j1", f"-T{seconds}", "-Mprepared", "-f", script),
+                *("--log", "--sampling-rate=0.1", f"--log-prefix={folder}/log", "invited"),
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        lines = [line for log in Path(folder).glob("log*") for line in log.read_text().splitlines()]
+    latencies = [int(line.split()[2]) / 1e3 for line in lines]
+    requests = int(re.search(r"actually processed: (\d+)", done.stdout)[1])
+    rate = float(re.search(r"tps = ([\d.]+)", done.stdout)[1])
+    return Figures(requests, rate, statistics.median(latencies), percentile(latencies, 99))
+
+
+def percentile(values, percent):
+    values = sorted(values)
+    return values[min(len(values) - 1, len(values) * percent // 100)]
