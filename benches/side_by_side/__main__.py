@@ -14,9 +14,10 @@ from datetime import date
 from pathlib import Path
 
 from cases import Cases
-from harness.prosody import REPOSITORY
 from plot import draw
 from report import report
+
+from harness.prosody import REPOSITORY
 
 DEFAULT_FILE = REPOSITORY / "docs" / "benchmarks" / f"{date.today()}.md"
 

@@ -57,9 +57,12 @@ class Cases:
         for connections in self._options.connections:
             yield Case(f"creates, PostgreSQL, one node, {connections} connections", self._nodes(1, connections))
         yield Case("creates, PostgreSQL, two nodes, 64 connections", self._nodes(2, 64))
-        for storage in STORAGES:
+        for (storage, engine), streams in itertools.product(STORAGES.items(), (8, 1)):
             for site, name in ((StockSite, "stock Prosody"), (OurSite, "Prosody with our module")):
-                yield Case(f"registrations, {name}, {storage} storage", self._registrations(site, STORAGES[storage]))
+                yield Case(
+                    f"registrations, {name}, {storage} storage, {streams} at a time",
+                    self._registrations(site, engine, streams),
+                )
         yield Case("memory, 1 000 000 open invites", self._memory)
         yield Case("start-up, empty store", self._starts(0))
         yield Case("start-up, 10 000 000 open invites", self._starts(10_000_000))
@@ -79,8 +82,7 @@ class Cases:
 
     def _postgres(self):
         if not self._shared:
-            self._shared = Nodes(self._new_folder(), 2)
-            self._stack.callback(self._shared.stop)
+            self._shared = Nodes(self._stack, self._new_folder(), 2)
         return self._shared
 
     # How they are measured
@@ -155,12 +157,12 @@ class Cases:
 
         return measure
 
-    def _registrations(self, site, storage):
+    def _registrations(self, site, storage, streams):
         def measure(seconds):
             with self._server(site, storage).fresh() as (prosody, servers, make_token):
                 tokens = [make_token() for _ in range(REGISTRATIONS_PER_SECOND * seconds)]
                 with Watch(servers=servers) as watch:
-                    figures = registrations(prosody.port, tokens)
+                    figures = registrations(prosody.port, tokens, streams)
                 return {**with_costs(figures, watch), "cores": None}
 
         return measure

@@ -92,14 +92,22 @@ def goals():
         at_most=True,
     )
     for storage in ("internal", "SQLite"):
-        ours = f"registrations, Prosody with our module, {storage} storage"
-        stock = f"registrations, stock Prosody, {storage} storage"
-        yield Goal(
-            f"registrations in apps, accounts in {storage} storage: our module and invited against stock Prosody",
-            0.9,
-            ratio(ours, stock),
+        ours, stock = (
+            f"registrations, {server}, {storage} storage" for server in ("Prosody with our module", "stock Prosody")
         )
-        yield Goal("… latency added at the median", 5, added(ours, stock, "p50"), " ms", at_most=True)
+        yield Goal(
+            f"registrations in apps, accounts in {storage} storage: our module and invited against stock Prosody,"
+            " 8 at a time",
+            0.9,
+            ratio(f"{ours}, 8 at a time", f"{stock}, 8 at a time"),
+        )
+        yield Goal(
+            "… latency added at the median, one at a time",
+            5,
+            added(f"{ours}, 1 at a time", f"{stock}, 1 at a time", "p50"),
+            " ms",
+            at_most=True,
+        )
     yield Goal(
         "resident memory serving with 1 million open invites (the most)",
         48,

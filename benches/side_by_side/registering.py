@@ -3,11 +3,10 @@
 import asyncio
 import time
 
-from harness.site import PASSWORD
-from harness.stream import Stream
 from load import Figures, percentile
 
-STREAMS = 8
+from harness.site import PASSWORD
+from harness.stream import Stream
 
 
 class PlainStream(Stream):
@@ -20,12 +19,12 @@ class PlainStream(Stream):
         return stream
 
 
-def registrations(port, tokens):
+def registrations(port, tokens, streams):
     """Registers one account with each token. A latency is that from connecting to the account's confirmation."""
-    return asyncio.run(_all(port, list(tokens)))
+    return asyncio.run(_all(port, list(tokens), streams))
 
 
-async def _all(port, tokens):
+async def _all(port, tokens, streams):
     count = len(tokens)
     latencies = []
 
@@ -42,7 +41,7 @@ async def _all(port, tokens):
 
     start = time.perf_counter()
     async with asyncio.TaskGroup() as group:
-        for _ in range(STREAMS):
+        for _ in range(streams):
             group.create_task(one_after_another())
     rate = count / (time.perf_counter() - start)
     return Figures(count, rate, percentile(latencies, 50), percentile(latencies, 99))
