@@ -73,7 +73,8 @@ def what_was_busy(cases):
         cores = {name: statistics.median(each[name] for each in case.all("cores")) for name in case.visits[0]["cores"]}
         generator, idle = cores.pop("load"), cores.pop("idle")
         database = cores.pop("PostgreSQL", None)
-        rows.append([case.name, *(shown(value, ".2f") for value in (sum(cores.values()), database, generator, idle))])
+        server = sum(cores.values()) if cores else None
+        rows.append([case.name, *(shown(value, ".2f") for value in (server, database, generator, idle))])
     return rows and table(["case, CPU cores used by", "server", "PostgreSQL", "load generator", "nobody"], rows)
 
 

@@ -130,8 +130,7 @@ class Nodes:
 
 def stock_prosody(folder, storage, count):
     """Prosody's own invites in its own storage, `count` of them open, and an address that makes another."""
-    modules = ["http", "invites_api", "invites_page", "register_apps"]
-    server = prosody(folder, stock=True, modules=modules, storage=storage)
+    server = with_data_folder(StockProsody(**prosody_settings(folder, storage)))
     with running(server):
         key = re.search(r"\S+/\S+", server.control("mod_invites_api", "create", "localhost", "bench").stdout)[0]
         server.address = f"http://127.0.0.1:{server.http_port}/invites_api?key={key}"
@@ -141,12 +140,28 @@ def stock_prosody(folder, storage, count):
     return Restored(server)
 
 
-def prosody(folder, *, storage, options=None, **settings):
+class StockProsody(Prosody):
+    def __init__(self, **settings):
+        super().__init__(stock=True, modules=["http", "invites_api", "invites_page", "register_apps"], **settings)
+
+    def start(self):
+        super().start()
+        wait_until(lambda: self.assert_running() and accepts(self.http_port), "Prosody's API listens")
+
+
+def prosody_settings(folder, storage, **options):
     """On loopback it also takes registrations without TLS."""
-    options = {"storage": storage, "c2s_require_encryption": False, **(options or {})}
-    server = Prosody(folder / "prosody", Certificates(folder / "certificates"), options=options, **settings)
+    return {
+        "directory": folder / "prosody",
+        "certificates": Certificates(folder / "certificates"),
+        "options": {"storage": storage, "c2s_require_encryption": False, **options},
+    }
+
+
+def with_data_folder(server):
+    """Prosody makes its folder for internal storage only."""
     server.data = server.directory / "data"
-    server.data.mkdir()  # Prosody makes it for internal storage only
+    server.data.mkdir()
     return server
 
 
@@ -157,8 +172,7 @@ class OurSite:
         self._desk = sqlite_desk(folder / "desk")
         invited = self._desk.server
         options = {"invited_url": invited.bridge_url, "invited_secret_file": invited.secret_file}
-        server = prosody(folder, storage=storage, options=options)
-        self._prosody = Restored(server)
+        self._prosody = Restored(with_data_folder(Prosody(**prosody_settings(folder, storage, **options))))
 
     @contextmanager
     def fresh(self):
