@@ -1,5 +1,8 @@
 //! Makes, accepts and takes back API keys.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use super::App;
 use super::invites::check_lifetime;
 use crate::api_key::{self, ApiKey, PresentedKey, Scope};
@@ -20,12 +23,44 @@ pub struct NewKey {
 }
 
 /// A key that was good a moment ago; whatever is done with it checks it again.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AcceptedKey {
     pub(super) id: String,
     pub(super) secret_hash: [u8; 32],
     pub(super) limited: bool,
     scopes: Vec<Scope>,
+}
+
+/// Keys that made invites lately, by the hash of their secret: a look-up saved on the fast path.
+///
+/// No decision rests on it, since the statement that makes the invite checks the key again. A key
+/// that was deleted meanwhile is refused there, and then forgotten here.
+#[derive(Debug, Default)]
+pub(super) struct GoodKeys(Mutex<HashMap<[u8; 32], AcceptedKey>>);
+
+/// Keys that are remembered at a time.
+const MOST_KEYS: usize = 1_000;
+
+impl GoodKeys {
+    fn find(&self, secret_hash: &[u8; 32]) -> Option<AcceptedKey> {
+        self.lock().get(secret_hash).cloned()
+    }
+
+    fn remember(&self, key: AcceptedKey) {
+        let mut keys = self.lock();
+        if keys.len() >= MOST_KEYS {
+            keys.clear();
+        }
+        keys.insert(key.secret_hash, key);
+    }
+
+    fn forget(&self, key: &AcceptedKey) {
+        self.lock().remove(&key.secret_hash);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], AcceptedKey>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl AcceptedKey {
@@ -87,16 +122,16 @@ impl App {
         }
     }
 
-    /// Checks a key that somebody presents for what needs `scope`. Bad ones never reach the
-    /// writer.
-    pub async fn accept_key(
-        &self,
-        host: &Host,
-        text: &str,
-        scope: Scope,
-    ) -> Result<AcceptedKey, Error> {
+    /// Checks a key that somebody presents to make an invite. Bad ones never reach the writer,
+    /// which has the last word: one that was good lately is not looked up again before that.
+    pub async fn accept_key(&self, host: &Host, text: &str) -> Result<AcceptedKey, Error> {
+        let presented: PresentedKey = text.parse().map_err(|_| Error::KeyRefused)?;
+        if let Some(key) = self.good_keys.find(&presented.secret_hash(&host.domain)) {
+            return Ok(key);
+        }
         let key = self.recognise_key(host, text).await?;
-        if key.may(scope) {
+        if key.may(Scope::Create) {
+            self.good_keys.remember(key.clone());
             return Ok(key);
         }
         self.metrics.keys_refused.inc();
@@ -145,6 +180,7 @@ impl App {
         host: &Host,
         key: &AcceptedKey,
     ) -> Result<(), Error> {
+        self.good_keys.forget(key);
         match self.store.find_key(&host.domain, &key.id).await? {
             Some((stored, hash))
                 if secret::equal(&hash, &key.secret_hash) && self.is_current(&stored) =>

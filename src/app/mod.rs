@@ -32,6 +32,7 @@ pub struct App {
     pub clock: Clock,
     pub config: Arc<Config>,
     pub metrics: Arc<Metrics>,
+    good_keys: Arc<keys::GoodKeys>,
     sealer: Arc<Sealer>,
     /// In the order of `config.hosts`.
     servers: Arc<[xmpp::Server]>,
@@ -46,6 +47,7 @@ impl App {
             clock,
             config,
             metrics: Arc::default(),
+            good_keys: Arc::default(),
             sealer: Arc::new(sealer),
             servers,
         }

@@ -216,7 +216,7 @@ on_both_engines! {
         let make = async || {
             let key = desk
                 .app
-                .accept_key(desk.host(), &text, invited::api_key::Scope::Create)
+                .accept_key(desk.host(), &text)
                 .await?;
             desk.app
                 .create_invite(desk.host(), NewInvite::account(), By::Key(&key))
@@ -242,9 +242,7 @@ on_both_engines! {
             .app
             .accept_key(
                 desk.host(),
-                &key.full_text(),
-                invited::api_key::Scope::Create,
-            )
+                &key.full_text())
             .await
             .expect("it is good");
         desk.app
@@ -335,7 +333,7 @@ on_both_engines! {
             .await
             .expect("a key");
         let accepted = app
-            .accept_key(host, &key.full_text(), invited::api_key::Scope::Create)
+            .accept_key(host, &key.full_text())
             .await
             .expect("it is good");
         let named = |name: &str| {

@@ -199,7 +199,7 @@ async fn everything_that_prosody_kept_can_be_used_here() {
     app.claim_contact(desk.host(), CONTACT, "nora")
         .await
         .expect("the contact is approved");
-    app.accept_key(desk.host(), KEY, invited::api_key::Scope::Create)
+    app.accept_key(desk.host(), KEY)
         .await
         .expect("the key is good");
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use invited::api_key::Scope;
 use invited::app::NewKey;
 use invited::store::{Place, PostgresAddress, Progress, Store, all_columns};
 
@@ -73,9 +72,7 @@ async fn invites_and_keys_work_after_a_move_to_postgres_and_back() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let node = app(folder.path(), "", open_postgres(&url).await);
     node.confirm(host, begun).await.expect("confirmed");
-    node.accept_key(host, &key, Scope::Create)
-        .await
-        .expect("the key is good");
+    node.accept_key(host, &key).await.expect("the key is good");
     assert!(node.check_name(host, "théo").await.is_err(), "it is held");
 
     let back = tempfile::tempdir().expect("a temporary folder");

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
+use invited::app::By;
 use invited::error::Error;
+use invited::invite::NewInvite;
 use invited::store::Store;
 
 use crate::support::{Desk, app_in};
@@ -105,17 +107,22 @@ async fn a_second_process_sees_changes_at_once() {
         .expect("a key");
     let text = key.full_text();
     other
-        .accept_key(host, &text, invited::api_key::Scope::Create)
+        .accept_key(host, &text)
         .await
         .expect("it is good there, too");
     desk.app
         .delete_key(desk.host(), &key.id)
         .await
         .expect("it is deleted");
-    let refused = other
-        .accept_key(host, &text, invited::api_key::Scope::Create)
-        .await;
-    assert!(matches!(refused, Err(Error::KeyRefused)));
+    let make = async || {
+        let key = other.accept_key(host, &text).await?;
+        other
+            .create_invite(host, NewInvite::account(), By::Key(&key))
+            .await
+    };
+    for _ in 0..2 {
+        assert!(matches!(make().await, Err(Error::KeyRefused)));
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,6 @@ use axum::extract::{Extension, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 
-use crate::api_key::Scope;
 use crate::app::{App, By};
 use crate::config::Host;
 use crate::error::Error;
@@ -71,7 +70,7 @@ pub(in crate::http) async fn create(
     }
     let query = Query::parse(query);
     let key = presented_key(headers, &query).ok_or(Error::KeyRefused)?;
-    let key = app.accept_key(host, &key, Scope::Create).await?;
+    let key = app.accept_key(host, &key).await?;
     let mut new = NewInvite::account();
     new.details.source = Some(format!("api/token/{}", key.id()));
     let created = app.create_invite(host, new, By::Key(&key)).await?;
