@@ -61,7 +61,7 @@ pub fn hash(parts: &[&str]) -> [u8; 32] {
 /// `N` random bytes.
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the system gives random bytes once it has started");
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system gives random bytes once it has started");
     bytes
 }
 
@@ -76,9 +76,11 @@ pub fn random_base64url<const N: usize>() -> String {
     }
 }
 
-/// `length` random characters of `[A-Za-z0-9]`, each equally likely.
+/// Letters and digits.
+pub const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+/// `length` random characters of [`ALPHABET`], each equally likely.
 pub fn random_alphanumeric(length: usize) -> String {
-    const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let mut text = String::with_capacity(length);
     while text.len() < length {
         for byte in random_bytes::<32>() {

@@ -1,6 +1,7 @@
 //! Invite tokens: the secret in a link, what is stored of it, and how it is sealed.
 
 use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 
@@ -11,17 +12,38 @@ use crate::secret::{self, Secret};
 pub const MIN_LENGTH: usize = 10;
 /// Longest token that is taken from outside.
 pub const MAX_LENGTH: usize = 128;
-const OUR_LENGTH: usize = 24;
+/// Letters at the front of our tokens that say when they were made.
+const PLACE_LENGTH: usize = 3;
+/// Random letters after them: 125 bits.
+const RANDOM_LENGTH: usize = 21;
+/// How long our tokens have the same place, in milliseconds.
+const SAME_PLACE: u128 = 8;
 
 /// The secret in an invite's link; `preauth` on the wire (XEP-0379, XEP-0445).
 #[derive(Debug, Clone)]
 pub struct InviteToken(Secret);
 
 impl InviteToken {
-    /// A new token: 24 characters of `[A-Za-z0-9]`, about 142 random bits. Apps decode other
-    /// characters differently, and chat programs cut a trailing `-` or `_` off links.
+    /// A new token: 24 characters of `[A-Za-z0-9]`. Apps decode other characters differently, and
+    /// chat programs cut a trailing `-` or `_` off links.
+    ///
+    /// Three characters tell the moment, which is no secret; 21 are random. So tokens that are
+    /// made together are stored together (`docs/decisions/0016`).
     pub fn generate() -> Self {
-        Self(Secret::new(secret::random_alphanumeric(OUR_LENGTH)))
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self::generate_at(now.unwrap_or_default())
+    }
+
+    fn generate_at(since_1970: Duration) -> Self {
+        let mut text = String::with_capacity(PLACE_LENGTH + RANDOM_LENGTH);
+        let letters = secret::ALPHABET.len() as u128;
+        let mut moment = since_1970.as_millis() / SAME_PLACE;
+        for _ in 0..PLACE_LENGTH {
+            text.push(char::from(secret::ALPHABET[(moment % letters) as usize]));
+            moment /= letters;
+        }
+        text += &secret::random_alphanumeric(RANDOM_LENGTH);
+        Self(Secret::new(text))
     }
 
     /// The token's text, for links and URIs.
@@ -31,11 +53,21 @@ impl InviteToken {
 
     /// What is stored of the token. It covers the host, so a token is worth nothing elsewhere.
     pub fn hash(&self, host: &Domain) -> TokenHash {
-        TokenHash(secret::hash(&[
-            "invite token",
-            host.as_str(),
-            self.expose(),
-        ]))
+        let mut hash = secret::hash(&["invite token", host.as_str(), self.expose()]);
+        if let Some(place) = self.place() {
+            let place = secret::hash(&["place of invite tokens", place]);
+            hash[..PLACE_LENGTH].copy_from_slice(&place[..PLACE_LENGTH]);
+        }
+        TokenHash(hash)
+    }
+
+    /// The part that tokens made together have in common; what only looks like one of ours loses
+    /// nothing by it but the secrecy of three letters.
+    fn place(&self) -> Option<&str> {
+        let text = self.expose();
+        let ours = text.len() == PLACE_LENGTH + RANDOM_LENGTH
+            && text.bytes().all(|b| b.is_ascii_alphanumeric());
+        ours.then(|| &text[..PLACE_LENGTH])
     }
 }
 
@@ -58,7 +90,8 @@ impl FromStr for InviteToken {
     }
 }
 
-/// SHA-256 of host and token; all that the database knows of a token without the sealing key.
+/// SHA-256 of host and token, of which three bytes give way to those of the token's place; all that
+/// the database knows of a token without the sealing key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenHash(pub [u8; 32]);
 
@@ -132,6 +165,25 @@ mod tests {
                 .is_none()
         );
         assert!(seal.open(&[], &token.hash(&host)).is_none());
+    }
+
+    #[test]
+    fn tokens_made_together_are_stored_together_and_others_anywhere() {
+        let host: Domain = "one.example".parse().expect("a domain");
+        let token =
+            |after: u64| InviteToken::generate_at(Duration::from_millis(1_795_000_000_000 + after));
+        let place = |after| token(after).hash(&host).0[..PLACE_LENGTH].to_vec();
+        assert_eq!(place(0), place(7));
+        assert_ne!(place(0), place(8));
+        let (one, two) = (token(0), token(0));
+        assert_ne!(one.expose(), two.expose());
+        assert_ne!(one.hash(&host), two.hash(&host));
+        // A short one of somebody's choice keeps all of its hash.
+        let chosen: InviteToken = "SummerParty2027".parse().expect("a token");
+        assert_eq!(
+            chosen.hash(&host).0,
+            secret::hash(&["invite token", "one.example", "SummerParty2027"])
+        );
     }
 
     #[test]

@@ -14,6 +14,7 @@ use hickory_resolver::proto::rr::RData;
 
 use super::error::Cause;
 use super::{Address, Tls};
+use crate::secret;
 
 /// RFC 6120 §3.2.2: the port when DNS names none.
 const DEFAULT_PORT: u16 = 5222;
@@ -178,8 +179,7 @@ fn order(mut records: Vec<Record>, mut at_most: impl FnMut(u32) -> u32) -> Vec<A
 }
 
 fn at_most(limit: u32) -> u32 {
-    // Without randomness the heaviest record wins; only the spread over servers suffers.
-    getrandom::u32().map_or(limit, |random| random % limit.saturating_add(1))
+    u32::from_le_bytes(secret::random_bytes()) % limit.saturating_add(1)
 }
 
 #[cfg(test)]
