@@ -60,7 +60,7 @@ impl Store {
 
     /// All keys of a host, oldest first.
     pub async fn list_keys(&self, host: &Domain) -> Result<Vec<ApiKey>, Error> {
-        let rows = self.read(LIST, vec![host.as_str().into()]).await?;
+        let rows = self.scan(LIST, vec![host.as_str().into()]).await?;
         rows.iter().map(|row| key(row, host)).collect()
     }
 

@@ -3,7 +3,7 @@
 use super::Error;
 
 /// What a parameter or a column may be; every type that both engines share.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Value {
     Bytes(Vec<u8>),
     Int(i64),
@@ -69,6 +69,27 @@ pub(super) struct Statement {
     pub(super) params: Vec<Value>,
     /// Whether an empty answer undoes the whole change.
     pub(super) must: bool,
+    /// The same for many at once.
+    pub(super) many: Option<&'static Many>,
+}
+
+/// A statement for many rows at once, for an engine that is far away: there a statement by itself
+/// costs more than what it does.
+///
+/// It takes an array for each parameter, and answers the first parameter of each row for which the
+/// statement by itself would have answered something.
+#[derive(Debug)]
+pub(super) struct Many {
+    pub(super) sql: &'static str,
+    /// What the arrays hold, null aside.
+    pub(super) columns: &'static [Column],
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Column {
+    Bytes,
+    Int,
+    Text,
 }
 
 impl Statement {
@@ -78,6 +99,7 @@ impl Statement {
             sql,
             params,
             must: false,
+            many: None,
         }
     }
 }
@@ -112,6 +134,30 @@ impl Change {
             ..Statement::new(sql, params)
         });
         self
+    }
+
+    /// [`Change::must`], for a statement that there is for [`Many`], too.
+    #[must_use]
+    pub(super) fn must_each(
+        mut self,
+        sql: &'static str,
+        many: &'static Many,
+        params: Vec<Value>,
+    ) -> Self {
+        self.0.push(Statement {
+            must: true,
+            many: Some(many),
+            ..Statement::new(sql, params)
+        });
+        self
+    }
+
+    /// The statement, if it is the only one and there is one for many like it.
+    pub(super) fn one_of_many(&self) -> Option<(&Statement, &'static Many)> {
+        match self.0.as_slice() {
+            [statement] => statement.many.map(|many| (statement, many)),
+            _ => None,
+        }
     }
 
     /// Whether something may have been done already when a statement undoes it.
@@ -188,5 +234,6 @@ impl Row {
     }
 }
 
-/// The rows that one statement answered.
+/// The rows that one statement answered. One without `returning` answers an empty row if it changed
+/// anything, and is the quicker one: `SQLite` keeps what is returned in a table of its own.
 pub(super) type Rows = Vec<Row>;

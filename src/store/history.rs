@@ -150,7 +150,7 @@ impl Store {
         name: &Localpart,
     ) -> Result<Vec<PastRegistration>, Error> {
         let rows = self
-            .read(sql, vec![host.as_str().into(), name.as_str().into()])
+            .scan(sql, vec![host.as_str().into(), name.as_str().into()])
             .await?;
         rows.iter().map(past).collect()
     }
@@ -169,7 +169,7 @@ impl Store {
             id.into(),
             i64::try_from(limit).unwrap_or(i64::MAX).into(),
         ];
-        let rows = self.read(LIST, params).await?;
+        let rows = self.scan(LIST, params).await?;
         rows.iter().map(past).collect()
     }
 

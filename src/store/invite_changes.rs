@@ -207,7 +207,7 @@ impl Store {
             now.0.into(),
             i64::try_from(limit).unwrap_or(i64::MAX).into(),
         ];
-        let rows = self.read(CREATORS, params).await?;
+        let rows = self.scan(CREATORS, params).await?;
         rows.iter().map(|row| row.parsed(0)).collect()
     }
 

@@ -1,6 +1,6 @@
 //! Statements and rows of invites, and of the names that they hold.
 
-use super::change::{Row, Value};
+use super::change::{Column, Many, Row, Value};
 use super::requests::{self, Request};
 use super::{Change, Error, Store};
 use crate::clock::Timestamp;
@@ -11,6 +11,7 @@ use crate::token::TokenHash;
 pub(super) const SQL: &[&str] = &[
     COUNT_KEY_USE,
     INSERT,
+    INSERT_BY_KEY,
     DROP_STALE_HOLD,
     HOLD_NAME,
     FIND_BY_TOKEN,
@@ -56,10 +57,67 @@ const COUNT_KEY_USE: &str = "
        and (expires_at is null or expires_at >= $6)
     returning id";
 
-const INSERT: &str = "
+/// The columns that an invite begins with.
+macro_rules! insert_invite {
+    ($rest:literal) => {
+        concat!(
+            "
     insert into invites
            (id, host, token_hash, token_sealed, kind, localpart, registers, max_uses, uses,
-            created_at, expires_at, landing_url, details, creator, request_id)
+            created_at, expires_at, landing_url, details, creator, request_id)",
+            $rest
+        )
+    };
+}
+
+/// For an invite that holds no name and is made with a key.
+const INSERT_BY_KEY: &str = insert_invite!(
+    "
+    select $1, cast($2 as text), $3, $4, cast($5 as text),
+           cast($6 as text), cast($7 as bigint), cast($8 as bigint), 0, cast($9 as bigint),
+           cast($10 as bigint), cast($11 as text), cast($12 as text), cast($13 as text), $14
+      from api_keys
+     where host = $2
+       and id = $15
+       and secret_hash = $16
+       and (expires_at is null or expires_at >= $9)
+       and (max_per_day is null or last_invite = $1)
+        on conflict do nothing"
+);
+
+/// [`INSERT_BY_KEY`] with an array for each parameter.
+const INSERT_MANY: Many = Many {
+    sql: insert_invite!(
+        "
+    select new.id, new.host, token_hash, token_sealed, kind, localpart, registers, max_uses, 0,
+           new.created_at, new.expires_at, landing_url, details, creator, request_id
+      from unnest($1::bytea[], $2::text[], $3::bytea[], $4::bytea[], $5::text[], $6::text[],
+                  $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[],
+                  $12::text[], $13::text[], $14::bytea[], $15::text[], $16::bytea[])
+           as new (id, host, token_hash, token_sealed, kind, localpart, registers, max_uses,
+                   created_at, expires_at, landing_url, details, creator, request_id,
+                   key_id, secret_hash)
+      join api_keys
+        on api_keys.host = new.host
+       and api_keys.id = new.key_id
+       and api_keys.secret_hash = new.secret_hash
+       and (api_keys.expires_at is null or api_keys.expires_at >= new.created_at)
+       and (max_per_day is null or last_invite = new.id)
+        on conflict do nothing
+    returning id"
+    ),
+    columns: {
+        use Column::{Bytes, Int, Text};
+        &[
+            Bytes, Text, Bytes, Bytes, Text, Text, Int, Int, Int, Int, Text, Text, Text, Bytes,
+            Text, Bytes,
+        ]
+    },
+};
+
+/// For any invite, with a key or without, if nobody else holds its name.
+const INSERT: &str = insert_invite!(
+    "
     select $1, cast($2 as text), $3, $4, cast($5 as text),
            cast($6 as text), cast($7 as bigint), cast($8 as bigint), 0, cast($9 as bigint),
            cast($10 as bigint), cast($11 as text), cast($12 as text), cast($13 as text), $14
@@ -86,11 +144,8 @@ const INSERT: &str = "
               and confirmed_at is null
               and released_at is null
               and kind <> 'contact')
-       and not exists (
-           select 1
-             from invites
-            where token_hash = $3)
-    returning id";
+        on conflict do nothing"
+);
 
 pub(super) const DROP_STALE_HOLD: &str = "
     delete from held_names
@@ -264,7 +319,7 @@ impl Store {
         request_id: [u8; 16],
     ) -> Result<Vec<Invite>, Error> {
         let rows = self
-            .read(
+            .scan(
                 FIND_BY_REQUEST,
                 vec![request_id.into(), host.as_str().into()],
             )
@@ -288,7 +343,7 @@ impl Store {
         };
         for _ in 0..MOST_ROWS / ROWS {
             let rows = self
-                .read(
+                .scan(
                     LIST,
                     vec![
                         host.as_str().into(),
@@ -372,37 +427,37 @@ fn insert(
     }
     let details =
         serde_json::to_string(&invite.details).map_err(|e| Error::Unavailable(e.into()))?;
-    change = change.must(
-        INSERT,
-        vec![
-            invite.id.0.into(),
-            invite.host.as_str().into(),
-            invite.token_hash.into(),
-            invite.token_sealed.clone().into(),
-            invite.kind.as_str().into(),
-            invite.localpart.as_ref().map(Localpart::as_str).into(),
-            invite.allow_registration.into(),
-            invite.max_uses.into(),
-            now.0.into(),
-            invite.expires_at.map(|t| t.0).into(),
-            invite.landing_url.as_deref().into(),
-            details.into(),
-            invite.creator.as_ref().map(Localpart::as_str).into(),
-            request.map_or(Value::Null, |request| request.id.into()),
-            key_id.into(),
-            secret_hash.map_or(Value::Null, Value::from),
-            held.map(Localpart::as_str).into(),
-        ],
-    );
+    let mut params = vec![
+        invite.id.0.into(),
+        invite.host.as_str().into(),
+        invite.token_hash.into(),
+        invite.token_sealed.clone().into(),
+        invite.kind.as_str().into(),
+        invite.localpart.as_ref().map(Localpart::as_str).into(),
+        invite.allow_registration.into(),
+        invite.max_uses.into(),
+        now.0.into(),
+        invite.expires_at.map(|t| t.0).into(),
+        invite.landing_url.as_deref().into(),
+        details.into(),
+        invite.creator.as_ref().map(Localpart::as_str).into(),
+        request.map_or(Value::Null, |request| request.id.into()),
+        key_id.into(),
+        secret_hash.map_or(Value::Null, Value::from),
+    ];
+    match held {
+        None if key_id.is_some() => change = change.must_each(INSERT_BY_KEY, &INSERT_MANY, params),
+        _ => {
+            params.push(held.map(Localpart::as_str).into());
+            change = change.must(INSERT, params);
+        }
+    }
     if let Some(name) = held {
+        let (host, name) = (invite.host.as_str(), name.as_str());
         change = change
             .then(
                 DROP_STALE_HOLD,
-                vec![
-                    invite.host.as_str().into(),
-                    name.as_str().into(),
-                    now.0.into(),
-                ],
+                vec![host.into(), name.into(), now.0.into()],
             )
             .then(HOLD_NAME, vec![invite.id.0.into()]);
     }

@@ -78,10 +78,13 @@ const QUEUE: usize = 4096;
 /// How long a change waits for a place in the queue.
 const QUEUE_WAIT: Duration = Duration::from_secs(2);
 
-/// A change on its way to the writer, and where its answer goes.
+/// Where the answer to a change goes.
+type Answer = oneshot::Sender<Result<Vec<Rows>, Error>>;
+
+/// A change on its way to the writer.
 struct Job {
     change: Change,
-    answer: oneshot::Sender<Result<Vec<Rows>, Error>>,
+    answer: Answer,
 }
 
 /// The database. Cheap to clone; when the last clone is dropped the writer finishes its queue.
@@ -103,7 +106,7 @@ impl Store {
     /// date. A file from a newer version is refused.
     pub fn open_sqlite(path: &Path) -> Result<Self, Error> {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let reads = Readers::Sqlite(sqlite::open(path, receiver)?);
+        let reads = Readers::Sqlite(sqlite::open(path, receiver, sender.downgrade())?);
         Ok(Self {
             writes: sender,
             reads,
@@ -143,12 +146,21 @@ impl Store {
         }
     }
 
-    /// Runs one `select`.
+    /// Runs one `select` that touches a few rows.
     async fn read(&self, sql: &'static str, params: Vec<change::Value>) -> Result<Rows, Error> {
         let statement = Statement::new(sql, params);
         match &self.reads {
             Readers::Postgres(readers) => readers.run(statement).await,
-            Readers::Sqlite(readers) => readers.run(statement).await,
+            Readers::Sqlite(readers) => readers.look_up(&statement),
+        }
+    }
+
+    /// Runs one `select` that may touch many rows.
+    async fn scan(&self, sql: &'static str, params: Vec<change::Value>) -> Result<Rows, Error> {
+        let statement = Statement::new(sql, params);
+        match &self.reads {
+            Readers::Postgres(readers) => readers.run(statement).await,
+            Readers::Sqlite(readers) => readers.scan(statement).await,
         }
     }
 

@@ -7,9 +7,10 @@
 //! * The server's word decides. Where there is none, the outcome is unknown, and is told as such;
 //!   nothing is sent twice.
 
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::path::Path;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use deadpool::managed::{
     Manager, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult, TimeoutType,
 };
+use futures_util::TryStreamExt as _;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls_platform_verifier::BuilderVerifierExt as _;
@@ -27,7 +29,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::change::{Change, Row, Rows, Statement, Value};
+use super::change::{Change, Column, Many, Row, Rows, Statement, Value};
 use super::{Error, Job, migrate};
 use crate::clock::Clock;
 
@@ -352,8 +354,8 @@ async fn commit_batch(client: &Client, batch: &mut Vec<Job>) -> std::ops::Contro
     let (mut alone, together): (Vec<_>, Vec<_>) =
         batch.drain(..).partition(|job| depends(&job.change));
     if !together.is_empty() {
-        let changes = together.iter().map(|job| &job.change);
-        match commit_together(client, changes).await {
+        let changes: Vec<_> = together.iter().map(|job| &job.change).collect();
+        match commit_together(client, &changes).await {
             Ok(results) => {
                 for (job, rows) in together.into_iter().zip(results) {
                     answer(job, Ok(rows));
@@ -399,28 +401,55 @@ enum Failed {
     Unknown,
 }
 
-/// All changes in one flight.
-async fn commit_together(
-    client: &Client,
-    changes: impl Iterator<Item = &Change>,
-) -> Result<Vec<Vec<Rows>>, Failed> {
-    let changes: Vec<&Change> = changes.collect();
+/// All changes in one flight; those that are one statement of the same kind share a single one.
+async fn commit_together(client: &Client, changes: &[&Change]) -> Result<Vec<Vec<Rows>>, Failed> {
+    let many = changes.iter().find_map(|change| change.one_of_many());
+    let many = many.map(|(_, many)| many);
+    let shared: Vec<_> = changes
+        .iter()
+        .filter_map(|change| alike(change, many))
+        .collect();
+
     let mut sent: Vec<Sent<'_>> = vec![order(client, "begin")];
-    for change in &changes {
+    if let Some(many) = many {
+        sent.push(Box::pin(execute_many(client, many, &shared)));
+    }
+    for change in changes
+        .iter()
+        .filter(|change| alike(change, many).is_none())
+    {
         sent.extend(change.0.iter().map(|statement| ask(client, statement)));
     }
     sent.push(order(client, "commit"));
     // The commit of a transaction that failed is no error, so the statements decide.
     let answers = finish(tokio::time::timeout(COMMIT, in_one_flight(sent)).await)?;
+
     let mut answers = answers.into_iter().skip(1);
-    Ok(changes
-        .iter()
-        .map(|change| {
+    let mut done: HashMap<Value, Row> = many
+        .and_then(|_| answers.next())
+        .into_iter()
+        .flatten()
+        .filter_map(|row| Some((row.0.first()?.clone(), row)))
+        .collect();
+    let answers_of = |change: &&Change| match alike(change, many) {
+        Some(params) => {
+            let row = params.first().and_then(|first| done.remove(first));
+            row.map(|row| vec![vec![row]]).unwrap_or_default()
+        }
+        None => {
             let mut answers: Vec<_> = answers.by_ref().take(change.0.len()).collect();
             answers.truncate(refused_at(change, &answers).unwrap_or(answers.len()));
             answers
-        })
-        .collect())
+        }
+    };
+    Ok(changes.iter().map(answers_of).collect())
+}
+
+/// The parameters of a change that is one of `many`.
+fn alike<'a>(change: &'a Change, many: Option<&Many>) -> Option<&'a Vec<Value>> {
+    let (statement, its) = change.one_of_many()?;
+    many.is_some_and(|many| std::ptr::eq(its, many))
+        .then_some(&statement.params)
 }
 
 /// One change in a transaction of its own, in two flights: a statement of it may undo the rest.
@@ -542,12 +571,66 @@ pub(super) async fn rows(
     sql: &str,
     params: &[Value],
 ) -> Result<Rows, tokio_postgres::Error> {
-    let params: Vec<(&(dyn ToSql + Sync), Type)> = params
+    let params = params.iter().map(|value| (value, value.sql_type()));
+    let mut answer = pin!(client.query_typed_raw(sql, params).await?);
+    let mut rows = Vec::new();
+    while let Some(answered) = answer.try_next().await? {
+        rows.push(row(&answered)?);
+    }
+    if rows.is_empty() && answer.rows_affected().is_some_and(|changed| changed > 0) {
+        rows.push(Row(Vec::new()));
+    }
+    Ok(rows)
+}
+
+/// Runs one statement for all rows of parameters, which become one array for each column.
+async fn execute_many(
+    client: &Client,
+    many: &'static Many,
+    rows: &[&Vec<Value>],
+) -> Result<Rows, tokio_postgres::Error> {
+    let arrays: Vec<(Box<dyn ToSql + Sync + Send + '_>, Type)> = many
+        .columns
         .iter()
-        .map(|value| (value as &(dyn ToSql + Sync), value.sql_type()))
+        .enumerate()
+        .map(|(at, column)| array(*column, rows.iter().map(move |row| &row[at])))
         .collect();
-    let rows = client.query_typed(sql, &params).await?;
+    let params: Vec<_> = arrays
+        .iter()
+        .map(|(array, kind)| (&**array as &(dyn ToSql + Sync), kind.clone()))
+        .collect();
+    let rows = client.query_typed(many.sql, &params).await?;
     rows.iter().map(row).collect()
+}
+
+/// Values as one array; what does not belong there is null.
+fn array<'a>(
+    column: Column,
+    values: impl Iterator<Item = &'a Value>,
+) -> (Box<dyn ToSql + Sync + Send + 'a>, Type) {
+    match column {
+        Column::Bytes => {
+            let array = values.map(|value| match value {
+                Value::Bytes(bytes) => Some(bytes.as_slice()),
+                _ => None,
+            });
+            (Box::new(array.collect::<Vec<_>>()), Type::BYTEA_ARRAY)
+        }
+        Column::Int => {
+            let array = values.map(|value| match value {
+                Value::Int(int) => Some(*int),
+                _ => None,
+            });
+            (Box::new(array.collect::<Vec<_>>()), Type::INT8_ARRAY)
+        }
+        Column::Text => {
+            let array = values.map(|value| match value {
+                Value::Text(text) => Some(text.as_str()),
+                _ => None,
+            });
+            (Box::new(array.collect::<Vec<_>>()), Type::TEXT_ARRAY)
+        }
+    }
 }
 
 fn row(row: &tokio_postgres::Row) -> Result<Row, tokio_postgres::Error> {

@@ -441,7 +441,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Vec<OpenReservation>, Error> {
         let params = vec![host.as_str().into(), now.plus(-min_age).0.into()];
-        let rows = self.read(LIST_OPEN, params).await?;
+        let rows = self.scan(LIST_OPEN, params).await?;
         rows.iter()
             .map(|row| {
                 Ok(OpenReservation {
@@ -463,7 +463,7 @@ impl Store {
         invite: InviteId,
     ) -> Result<Vec<Registration>, Error> {
         let params = vec![invite.0.into(), host.as_str().into()];
-        let rows = self.read(LIST_BY_INVITE, params).await?;
+        let rows = self.scan(LIST_BY_INVITE, params).await?;
         rows.iter()
             .map(|row| {
                 Ok(Registration {

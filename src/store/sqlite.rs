@@ -1,22 +1,28 @@
-//! The `SQLite` engine: one thread owns the writing connection and commits in groups; a few
-//! connections that cannot write serve reads.
+//! The `SQLite` engine: one thread owns the writing connection and commits in groups, another
+//! makes them durable and answers; a few connections that cannot write serve reads.
 
+use std::fs::File;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::change::{Change, Row, Rows, Statement, Value};
-use super::{Error, Job, migrate};
+use super::{Answer, Error, Job, migrate};
 use crate::clock::Clock;
 
 /// How many changes share one commit at the most.
 const BATCH: usize = 256;
+/// Pages of the log after which it is brought into the file: 16 MiB, seldom enough that a page which
+/// is written again and again is written once, and soon done.
+const LOG_PAGES: u32 = 4_000;
+/// What the writer keeps in memory, in KiB.
+const WRITER_CACHE: i64 = 4 * 1024;
 /// How long a statement waits for another process's lock, such as a backup's.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS: usize = 4;
@@ -41,7 +47,11 @@ struct OpenedFile {
 }
 
 /// Opens the file, brings it up to date, starts the writer.
-pub(super) fn open(path: &Path, jobs: mpsc::Receiver<Job>) -> Result<Readers, Error> {
+pub(super) fn open(
+    path: &Path,
+    jobs: mpsc::Receiver<Job>,
+    wake: mpsc::WeakSender<Job>,
+) -> Result<Readers, Error> {
     create_private(path)?;
     let mut writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     migrate::sqlite(&mut writer, Clock::System.now().0).map_err(|error| named(path, error))?;
@@ -49,11 +59,17 @@ pub(super) fn open(path: &Path, jobs: mpsc::Receiver<Job>) -> Result<Readers, Er
     let connections = (0..READERS)
         .map(|_| connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map(Mutex::new))
         .collect::<Result<Vec<_>, _>>()?;
+    let log = open_log(&writer, path).map_err(|e| named(path, e))?;
+    let (committed, durable) = std::sync::mpsc::channel();
+    let syncing = Arc::new(Syncing::default());
+    let writers_syncing = Arc::clone(&syncing);
     let writers_file = file.clone();
-    std::thread::Builder::new()
-        .name("store-writer".into())
-        .spawn(move || write(writer, jobs, &writers_file))
-        .map_err(|e| Error::Unavailable(Box::new(e)))?;
+    spawn("store-writer", move || {
+        write(writer, jobs, &writers_file, &committed, &writers_syncing);
+    })?;
+    spawn("store-sync", move || {
+        make_durable(&log, &durable, &syncing, &wake);
+    })?;
     Ok(Readers(Arc::new(Pool {
         connections,
         next: AtomicUsize::new(0),
@@ -62,23 +78,39 @@ pub(super) fn open(path: &Path, jobs: mpsc::Receiver<Job>) -> Result<Readers, Er
 }
 
 impl Readers {
-    /// Runs one `select` on the blocking pool.
-    pub(super) async fn run(&self, statement: Statement) -> Result<Rows, Error> {
+    /// Runs one `select` that touches a few rows, on the spot: handing it to another thread costs
+    /// more than it takes.
+    pub(super) fn look_up(&self, statement: &Statement) -> Result<Rows, Error> {
+        self.0.run(statement)
+    }
+
+    /// Runs one `select` that may take long, on the blocking pool.
+    pub(super) async fn scan(&self, statement: Statement) -> Result<Rows, Error> {
         let pool = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || {
-            let turn = pool.next.fetch_add(1, Ordering::Relaxed) % pool.connections.len();
-            let connection = pool.connections[turn]
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            execute(&connection, &statement).map_err(classify)
-        })
-        .await
-        .map_err(|e| Error::Unavailable(Box::new(e)))?
+        tokio::task::spawn_blocking(move || pool.run(&statement))
+            .await
+            .map_err(|e| Error::Unavailable(Box::new(e)))?
     }
 
     /// Whether the file that was opened still stands where it did.
     pub(super) fn check_file(&self) -> Result<(), Error> {
         self.0.file.check()
+    }
+}
+
+impl Pool {
+    fn run(&self, statement: &Statement) -> Result<Rows, Error> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let idle = (0..self.connections.len()).find_map(|n| self.at(turn + n).try_lock().ok());
+        let connection = idle.unwrap_or_else(|| {
+            let connection = self.at(turn).lock();
+            connection.unwrap_or_else(PoisonError::into_inner)
+        });
+        execute(&connection, statement).map_err(classify)
+    }
+
+    fn at(&self, turn: usize) -> &Mutex<Connection> {
+        &self.connections[turn % self.connections.len()]
     }
 }
 
@@ -163,12 +195,32 @@ fn named(path: &Path, error: Error) -> Error {
     }
 }
 
-/// The writer: takes the first change and everything already queued, commits them together,
-/// answers after the commit. It never waits for more; the commit in progress is the gathering
-/// time.
-fn write(mut connection: Connection, mut jobs: mpsc::Receiver<Job>, file: &OpenedFile) {
-    // If this thread fails, nothing can be stored any more: a supervisor's restart beats a
-    // server that cannot write.
+/// The log beside the file, for [`make_durable`]. From now on `connection` itself makes nothing
+/// durable but what the log needs to stay in order.
+fn open_log(connection: &Connection, path: &Path) -> Result<File, Error> {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    let unavailable = |e: std::io::Error| Error::Unavailable(Box::new(e));
+    let log = File::open(name).map_err(unavailable)?;
+    // The log may just have been made, and only its folder knows.
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))
+        .and_then(|folder| folder.sync_all())
+        .map_err(unavailable)?;
+    let settings = || {
+        connection.pragma_update(None, "synchronous", "normal")?;
+        connection.pragma_update(None, "cache_size", -WRITER_CACHE)?;
+        connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)
+    };
+    settings().map_err(classify)?;
+    Ok(log)
+}
+
+/// Starts a thread without which nothing can be stored: if it fails, the process ends, since a
+/// supervisor's restart beats a server that cannot write.
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
     struct EndProcess;
     impl Drop for EndProcess {
         fn drop(&mut self) {
@@ -177,22 +229,114 @@ fn write(mut connection: Connection, mut jobs: mpsc::Receiver<Job>, file: &Opene
             }
         }
     }
-    let _guard = EndProcess;
+    let work = move || {
+        let _guard = EndProcess;
+        work();
+    };
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(work)
+        .map(drop)
+        .map_err(|e| Error::Unavailable(Box::new(e)))
+}
 
+/// What is committed and waits to be durable.
+type Committed = Vec<(Answer, Vec<Rows>)>;
+
+/// Whether the log is being made durable, as the two threads see it.
+#[derive(Debug, Default)]
+struct Syncing(AtomicU8);
+
+impl Syncing {
+    const IDLE: u8 = 0;
+    const BUSY: u8 = 1;
+    /// Busy, and the writer wants to know when that ends.
+    const AWAITED: u8 = 2;
+
+    fn begin(&self) {
+        self.0.store(Self::BUSY, Ordering::Release);
+    }
+
+    /// Whether it goes on; then the writer is woken at its end.
+    fn awaited(&self) -> bool {
+        let now = self.0.compare_exchange(
+            Self::BUSY,
+            Self::AWAITED,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        now != Err(Self::IDLE)
+    }
+
+    /// Whether the writer waits for this.
+    fn end(&self) -> bool {
+        self.0.swap(Self::IDLE, Ordering::AcqRel) == Self::AWAITED
+    }
+}
+
+/// Answers what the log holds for good. Meanwhile the writer gathers the next group; this does
+/// what `synchronous = full` would do within the commit.
+fn make_durable(
+    log: &File,
+    committed: &std::sync::mpsc::Receiver<Committed>,
+    syncing: &Syncing,
+    writer: &mpsc::WeakSender<Job>,
+) {
+    while let Ok(mut batch) = committed.recv() {
+        batch.extend(committed.try_iter().flatten());
+        // After a failure nobody knows what is on the disk, not even a second call (fsync(2)).
+        log.sync_data()
+            .unwrap_or_else(|e| panic!("the database's log could not be made durable: {e}"));
+        if syncing.end()
+            && let Some(writer) = writer.upgrade()
+        {
+            // A change of nothing wakes it. If there is no room for one, it is awake.
+            let (answer, _) = oneshot::channel();
+            let change = Change::new();
+            let _ = writer.try_send(Job { change, answer });
+        }
+        for (answer, rows) in batch {
+            // A caller that went away does not need the answer.
+            let _ = answer.send(Ok(rows));
+        }
+    }
+}
+
+/// The writer: takes the first change and whatever comes while the group before is being made
+/// durable, commits them together, passes them on. It waits for nothing else.
+fn write(
+    mut connection: Connection,
+    mut jobs: mpsc::Receiver<Job>,
+    file: &OpenedFile,
+    committed: &std::sync::mpsc::Sender<Committed>,
+    syncing: &Syncing,
+) {
     let mut batch = Vec::with_capacity(BATCH);
     while let Some(first) = jobs.blocking_recv() {
-        batch.push(first);
-        while batch.len() < BATCH
-            && let Ok(job) = jobs.try_recv()
-        {
-            batch.push(job);
-        }
-        if let Err(error) = file.check() {
-            let reason = error.to_string();
-            answer_all(&mut batch, || Error::Unavailable(reason.clone().into()));
+        if first.change.0.is_empty() {
             continue;
         }
-        commit_batch(&mut connection, &mut batch);
+        let mut first = Some(first);
+        let next = || match first.take().or_else(|| jobs.try_recv().ok()) {
+            None if syncing.awaited() => jobs.blocking_recv(),
+            next => next,
+        };
+        let result = match file.check() {
+            Ok(()) => commit_together(&mut connection, next, &mut batch),
+            Err(error) => {
+                batch.extend(first);
+                let reason = error.to_string();
+                answer_all(&mut batch, || Error::Unavailable(reason.clone().into()));
+                continue;
+            }
+        };
+        let done = settle_batch(&mut connection, &mut batch, result);
+        if !done.is_empty() {
+            syncing.begin();
+            committed
+                .send(done)
+                .expect("the other thread ends after this one");
+        }
     }
 }
 
@@ -204,43 +348,66 @@ pub(super) fn settle(path: &Path) -> Result<(), Error> {
         .map_err(classify)
 }
 
-fn commit_batch(connection: &mut Connection, batch: &mut Vec<Job>) {
-    match commit_together(connection, batch.iter().map(|job| &job.change)) {
+/// What of a group is committed; the rest of it is answered.
+fn settle_batch(
+    connection: &mut Connection,
+    batch: &mut Vec<Job>,
+    result: rusqlite::Result<Vec<Vec<Rows>>>,
+) -> Committed {
+    match result {
         Ok(results) => {
-            for (job, rows) in batch.drain(..).zip(results) {
-                // A caller that went away does not need the answer.
-                let _ = job.answer.send(Ok(rows));
-            }
+            let answers = batch.drain(..).map(|job| job.answer);
+            answers.zip(results).collect()
         }
         // One guilty change must not take the others with it: each runs alone.
         Err(error) if is_conflict(&error) => {
-            for job in batch.drain(..) {
-                let result = commit_together(connection, std::iter::once(&job.change))
-                    .map(|mut results| results.pop().unwrap_or_default())
-                    .map_err(classify);
-                let _ = job.answer.send(result);
+            let mut done = Vec::new();
+            for job in std::mem::take(batch) {
+                let mut alone = Some(job);
+                match commit_together(connection, || alone.take(), batch) {
+                    Ok(results) => {
+                        let answers = batch.drain(..).map(|job| job.answer);
+                        done.extend(answers.zip(results));
+                    }
+                    Err(error) => {
+                        let error = classify(error);
+                        if let Some(job) = batch.pop() {
+                            let _ = job.answer.send(Err(error));
+                        }
+                    }
+                }
             }
+            done
         }
         // A full disk or a foreign lock is nobody's guilt, and each try may wait for long.
         Err(error) => {
             let reason = error.to_string();
             answer_all(batch, || Error::Unavailable(reason.clone().into()));
+            Committed::new()
         }
     }
 }
 
-/// Runs all changes in one transaction. An error means that it was rolled back.
-fn commit_together<'a>(
+/// Runs all changes that `next` gives, which end up in `batch`, in one transaction. An error means
+/// that it was rolled back.
+fn commit_together(
     connection: &mut Connection,
-    changes: impl Iterator<Item = &'a Change>,
+    mut next: impl FnMut() -> Option<Job>,
+    batch: &mut Vec<Job>,
 ) -> rusqlite::Result<Vec<Vec<Rows>>> {
-    connection
-        .prepare_cached("begin immediate")?
-        .raw_execute()?;
-    let run = || {
-        let results = changes
-            .map(|change| apply(connection, change))
-            .collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut run = || {
+        connection
+            .prepare_cached("begin immediate")?
+            .raw_execute()?;
+        let mut results = Vec::with_capacity(BATCH);
+        while batch.len() < BATCH
+            && let Some(job) = next()
+        {
+            let change = &job.change;
+            let result = apply(connection, change);
+            batch.push(job);
+            results.push(result?);
+        }
         connection.prepare_cached("commit")?.raw_execute()?;
         Ok(results)
     };
@@ -248,6 +415,10 @@ fn commit_together<'a>(
     if result.is_err() && !connection.is_autocommit() {
         // If this fails too, the next `begin` says so.
         let _ = connection.execute_batch("rollback");
+    }
+    // What `begin` kept from running shares its error.
+    if result.is_err() && batch.is_empty() {
+        batch.extend(next());
     }
     result
 }
@@ -291,6 +462,10 @@ pub(super) fn rows(connection: &Connection, sql: &str, params: &[Value]) -> rusq
         prepared.raw_bind_parameter(index, value)?;
     }
     let columns = prepared.column_count();
+    if columns == 0 {
+        let changed = prepared.raw_execute()?;
+        return Ok(vec![Row(Vec::new()); usize::from(changed > 0)]);
+    }
     let mut answer = prepared.raw_query();
     let mut rows = Vec::new();
     while let Some(row) = answer.next()? {

@@ -29,7 +29,7 @@ class InvitedOnDisk(Invited):
         self.serve = self.argv
         self.argv = [*OWN_MOUNTS, "sh", "-c", mount, str(self.data), *self.serve]
 
-    def run(self, *arguments):
+    def run(self, *arguments, timeout=30):
         """The command line in the daemon's own namespace, where its disk is."""
         user = [] if os.getuid() == 0 else ["--user", "--preserve-credentials"]
         enter = ["nsenter", "--target", str(self.process.pid), "--mount", *user]
@@ -38,7 +38,7 @@ class InvitedOnDisk(Invited):
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=timeout,
             env=self.environment,
         )
 
