@@ -60,8 +60,8 @@ pub fn problem_with_causes(error: &Error) -> Response {
 }
 
 /// An answer with the error's status and headers, and a body made elsewhere.
-pub fn respond(error: &Error, content_type: &'static str, body: String) -> Response {
-    let mut response = Response::new(Body::from(body));
+pub fn respond(error: &Error, content_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
     *response.status_mut() =
         StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();

@@ -19,6 +19,8 @@ pub mod tls;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::ops::Deref;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,11 +31,11 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
+use futures_util::FutureExt as _;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
-use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
 use crate::config::{Config, Host, INVITES_PAGE};
@@ -44,6 +46,7 @@ use compat::{admin_api, register_api};
 use forwarded::Proxies;
 use limit::Failures;
 use pages::apps;
+use pages::memo::Memo;
 use pages::templates::Templates;
 use rocks::Rocks;
 
@@ -92,6 +95,12 @@ fn routes(site: &Site) -> Router {
             .route(&format!("{INVITES_PAGE}/setup/{{app}}"), get(pages::setup));
     }
     let (not_found, not_allowed) = (site.clone(), site.clone());
+    // Costs every request, so it is there only if its lines are wanted.
+    let router = if tracing::enabled!(tracing::Level::DEBUG) {
+        router.layer(middleware::from_fn(note_route))
+    } else {
+        router
+    };
     router
         .fallback(
             move |headers: HeaderMap| async move { not_found.refuse(&headers, &Error::NotFound) },
@@ -99,8 +108,6 @@ fn routes(site: &Site) -> Router {
         .method_not_allowed_fallback(move |headers: HeaderMap| async move {
             not_allowed.refuse(&headers, &Error::MethodNotAllowed)
         })
-        .layer(CatchPanicLayer::custom(|_| problem_of_panic()))
-        .layer(middleware::from_fn(note_route))
         .with_state(site.clone())
 }
 
@@ -117,9 +124,13 @@ async fn note_route(
     response
 }
 
-/// One host as handlers see it. Cheap to clone.
+/// One host as handlers see it. Cheap to clone: axum does so several times for each request.
 #[derive(Debug, Clone)]
-pub struct Site {
+pub struct Site(Arc<SiteParts>);
+
+/// What [`Site`] gives access to.
+#[derive(Debug)]
+pub struct SiteParts {
     pub app: App,
     /// Position of the host in the configuration.
     index: usize,
@@ -130,10 +141,19 @@ pub struct Site {
     shared: Arc<Shared>,
 }
 
+impl Deref for Site {
+    type Target = SiteParts;
+
+    fn deref(&self) -> &SiteParts {
+        &self.0
+    }
+}
+
 /// What all hosts have in common.
 #[derive(Debug)]
 struct Shared {
     templates: Templates,
+    pages: Memo,
     assets_version: String,
     failures: Failures,
     large_bodies: Semaphore,
@@ -263,6 +283,7 @@ impl Front {
         let config: &Config = &app.config;
         let shared = Arc::new(Shared {
             templates: Templates::load(config.templates_path.as_deref())?,
+            pages: Memo::default(),
             assets_version: assets::version(),
             failures: Failures::new(config.http.failures_per_minute),
             large_bodies: Semaphore::new(LARGE_BODIES),
@@ -271,7 +292,7 @@ impl Front {
         let mut default = None;
         for (index, host) in config.hosts.iter().enumerate() {
             let root: Arc<str> = path_of(&host.base_url).into();
-            let site = Site {
+            let site = Site(Arc::new(SiteParts {
                 app: app.clone(),
                 index,
                 assets: format!(
@@ -282,7 +303,7 @@ impl Front {
                 apps: apps::load(host)?.into(),
                 root,
                 shared: Arc::clone(&shared),
-            };
+            }));
             let door = Arc::new(Door {
                 router: routes(&site),
                 apps: cors::Apps::new(host),
@@ -321,9 +342,11 @@ impl Front {
         let path = request.uri().path().to_owned();
         let method = request.method().clone();
         let origin = request.headers().get(header::ORIGIN).cloned();
-        let response = match door.router.clone().oneshot(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
+        let answer = AssertUnwindSafe(door.router.clone().oneshot(request)).catch_unwind();
+        let response = match answer.await {
+            Ok(Ok(response)) => response,
+            Ok(Err(never)) => match never {},
+            Err(_) => error::problem(&Error::Internal("a handler panicked".into())),
         };
         let response = door.apps.apply(&method, &path, origin.as_ref(), response);
         let route = response.extensions().get::<MatchedPath>();
@@ -354,6 +377,9 @@ async fn with_whole_body(
     timeout: Duration,
 ) -> Result<Request, Response> {
     let (parts, body) = request.into_parts();
+    if body.is_end_stream() {
+        return Ok(Request::from_parts(parts, Body::empty()));
+    }
     let body = whole_body(body, limit, timeout).await?;
     Ok(Request::from_parts(parts, Body::from(body)))
 }
@@ -409,8 +435,4 @@ fn after_scheme(base_url: &str) -> &str {
     base_url
         .split_once("://")
         .map_or(base_url, |(_, rest)| rest)
-}
-
-fn problem_of_panic() -> Response {
-    error::problem(&Error::Internal("a handler panicked".into()))
 }

@@ -24,12 +24,11 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::Site;
 use super::error::problem;
-use super::{Site, problem_of_panic};
 use crate::error::Error;
 
 pub use openapi::document;
@@ -63,7 +62,6 @@ pub(super) fn router() -> Router<Site> {
     router
         .fallback(async || problem(&Error::NotFound))
         .method_not_allowed_fallback(async || problem(&Error::MethodNotAllowed))
-        .layer(CatchPanicLayer::custom(|_| problem_of_panic()))
 }
 
 /// What every operation answers.

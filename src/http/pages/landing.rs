@@ -7,7 +7,7 @@ use minijinja::context;
 use minijinja::value::Serde;
 
 use super::apps::{AppView, Targets, platform};
-use super::{InviteView, add_page_headers, page, problem_page, qr};
+use super::{InviteView, add_page_headers, page, problem_page, qr, shared_page};
 use crate::error::Error;
 use crate::http::error::log;
 use crate::http::{Peer, Site};
@@ -25,20 +25,24 @@ pub async fn landing(
         Ok(view) => view,
         Err(error) => return problem_page(&site, &error),
     };
-    let apps = view.apps();
-    let (recommended, other_apps): (Vec<_>, Vec<_>) = apps
-        .into_iter()
-        .partition(|app| app.platforms.iter().any(|name| name == view.platform));
-    let context = context! {
-        invite => Serde(view.invite_view()),
-        qr_svg => qr::svg(&view.page_url, "QR code of this page"),
-        platform => view.platform,
-        recommended => Serde(recommended),
-        other_apps => Serde(other_apps),
-        register_url => view.register_url(),
-        page_url => view.page_url,
-    };
-    let mut response = page(&site, StatusCode::OK, "invite.html", context);
+    let (invite, register_url) = (view.invite_view(), view.register_url());
+    // The apps follow from these and the configuration.
+    let parts = (&invite, &register_url, &view.page_url, view.platform);
+    let mut response = shared_page(&site, StatusCode::OK, "invite.html", parts, || {
+        let apps = view.apps();
+        let (recommended, other_apps): (Vec<_>, Vec<_>) = apps
+            .into_iter()
+            .partition(|app| app.platforms.iter().any(|name| name == view.platform));
+        context! {
+            invite => Serde(&invite),
+            qr_svg => qr::svg(&view.page_url, "QR code of this page"),
+            platform => view.platform,
+            recommended => Serde(recommended),
+            other_apps => Serde(other_apps),
+            register_url => &register_url,
+            page_url => &view.page_url,
+        }
+    });
     add_page_headers(&mut response);
     if let Ok(link) = HeaderValue::try_from(format!("<{}>; rel=\"alternate\"", view.uri)) {
         response.headers_mut().insert(header::LINK, link);

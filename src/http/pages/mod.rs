@@ -5,9 +5,12 @@
 
 pub mod apps;
 mod landing;
+pub(super) mod memo;
 pub mod qr;
 mod register;
 pub mod templates;
+
+use std::fmt;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -75,22 +78,42 @@ fn base_context(site: &Site) -> minijinja::Value {
 
 /// Renders `template`; a template that fails gives the plainest of pages.
 fn page(site: &Site, status: StatusCode, template: &str, context: minijinja::Value) -> Response {
+    finish(status, render(site, template, context))
+}
+
+/// The same for a page that many may ask for: it depends on nothing but the site and `parts`.
+fn shared_page(
+    site: &Site,
+    status: StatusCode,
+    template: &str,
+    parts: impl fmt::Debug,
+    context: impl FnOnce() -> minijinja::Value,
+) -> Response {
+    let parts = format!("{} {template} {parts:?}", site.index);
+    let html = (site.shared.pages).page(parts, || render(site, template, context()));
+    finish(status, html)
+}
+
+fn render(site: &Site, template: &str, context: minijinja::Value) -> Result<String, Error> {
     let context = context! { ..context, ..base_context(site) };
-    match site.templates().render(template, context) {
+    site.templates().render(template, context)
+}
+
+fn finish(status: StatusCode, html: Result<impl Into<Body>, Error>) -> Response {
+    match html {
         Ok(html) => html_response(status, html),
         Err(error) => {
             log(&error);
             html_response(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "<!doctype html><title>Error</title><p>Something went wrong on our side."
-                    .to_owned(),
+                "<!doctype html><title>Error</title><p>Something went wrong on our side.",
             )
         }
     }
 }
 
-fn html_response(status: StatusCode, html: String) -> Response {
-    let mut response = Response::new(Body::from(html));
+fn html_response(status: StatusCode, html: impl Into<Body>) -> Response {
+    let mut response = Response::new(html.into());
     *response.status_mut() = status;
     response.headers_mut().insert(
         header::CONTENT_TYPE,
@@ -165,15 +188,15 @@ pub fn problem_page(site: &Site, error: &Error) -> Response {
         return response;
     }
     let hint = hint.or(errors.default_message.as_deref());
-    let context = context! {
-        ..context! { status, title, detail, hint }, ..base_context(site)
-    };
+    let parts = format!("{} {:?}", site.index, (status, title, &detail, hint));
+    let context = || context! { status, title, detail, hint };
     let html = site
-        .templates()
-        .render("problem.html", context)
+        .shared
+        .pages
+        .page(parts, || render(site, "problem.html", context()))
         .unwrap_or_else(|e| {
             log(&e);
-            format!("<!doctype html><title>{title}</title><p>{title}")
+            format!("<!doctype html><title>{title}</title><p>{title}").into()
         });
     let mut response = respond(error, "text/html; charset=utf-8", html);
     add_page_headers(&mut response);
