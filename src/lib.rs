@@ -19,3 +19,7 @@ pub mod http;
 pub mod import;
 pub mod store;
 pub mod xmpp;
+
+/// Many small, short-lived texts per request, freed on other threads than they were made on.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
