@@ -47,6 +47,10 @@ class Cases:
             yield Case(f"creates, {grouped(invites)} open invites, 64 connections", self._creates(invites, 64))
         for engine in ("SQLite", "PostgreSQL"):
             yield Case(f"landing pages, {engine}, 64 connections", self._reads(engine, load.landing_pages))
+            yield Case(
+                f"landing pages of 1 000 links, {engine}, 64 connections",
+                self._reads(engine, load.landing_pages_of_many),
+            )
             yield Case(f"unknown tokens, {engine}, 64 connections", self._reads(engine, load.unknown_tokens))
         yield Case(f"unknown tokens alone, {LOOK_UP_CONNECTIONS} connections", self._look_ups(creating=0))
         yield Case(

@@ -83,7 +83,9 @@ def goals():
         ratio("creates, PostgreSQL, two nodes, 64 connections", one_node),
     )
     pages = "landing pages, SQLite, 64 connections"
-    yield Goal("landing pages against the do-nothing server", 0.4, ratio(pages, nothing))
+    yield Goal("landing pages, of one link, against the do-nothing server", 0.4, ratio(pages, nothing))
+    many = "landing pages of 1 000 links, SQLite, 64 connections"
+    yield Goal("… of 1 000 links in turn", 0.4, ratio(many, nothing))
     loaded, unloaded = (f"unknown tokens {when}, 4 connections" for when in ("while 64 connections create", "alone"))
     yield Goal(
         "p99 of look-ups of unknown tokens under full create load against alone",

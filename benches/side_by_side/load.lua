@@ -1,5 +1,6 @@
 -- wrk's side: wrk -s load.lua URL -- METHOD STATUS [NAME VALUE]...
--- Every answer must have the status. Where the address says TOKEN, each request has a random one.
+-- Every answer must have the status. Where the address says TOKEN, each request has a random one, or the next
+-- of the file that TOKENS names.
 
 local ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 local threads = {}
@@ -27,9 +28,15 @@ function init(args)
         wrk.headers[args[i]] = args[i + 1]
     end
     if wrk.path:find("TOKEN") then
+        local file = os.getenv("TOKENS")
+        local next_token = file and io.lines(file) or random_token
         math.randomseed(os.time())
         for i = 1, 5000 do
-            requests[i] = wrk.format(nil, (wrk.path:gsub("TOKEN", random_token())))
+            local token = next_token()
+            if not token then
+                break
+            end
+            requests[i] = wrk.format(nil, (wrk.path:gsub("TOKEN", token)))
         end
         function request()
             next_request = next_request % #requests + 1

@@ -1,5 +1,7 @@
 """Those who ask: wrk for HTTP, pgbench for bare PostgreSQL. Each answers with its figures."""
 
+import http.client
+import os
 import re
 import statistics
 import subprocess
@@ -34,12 +36,16 @@ class Figures:
 class Wrk:
     """Asks as fast as the connections allow, from now on. An answer with another status is an error."""
 
-    def __init__(self, url, seconds, connections, *, method="GET", headers=(), expect=200):
+    def __init__(self, url, seconds, connections, *, method="GET", headers=(), expect=200, tokens=None):
         self._url = url
         options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s", "-s", str(SCRIPT)]
         told = [method, str(expect), *(part for header in headers for part in header)]
         self._process = subprocess.Popen(
-            ["wrk", *options, url, "--", *told], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            ["wrk", *options, url, "--", *told],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ | ({"TOKENS": str(tokens)} if tokens else {}),
         )
 
     def figures(self):
@@ -62,7 +68,21 @@ def unknown_tokens(server, seconds, connections):
 
 
 def landing_pages(server, seconds, connections):
+    """One link that everybody opens."""
     return Wrk(server.landing_page, seconds, connections)
+
+
+def landing_pages_of_many(server, seconds, connections):
+    """A thousand links in turn: more than the server remembers pages."""
+    there = http.client.HTTPConnection("127.0.0.1", server.port)
+    tokens = server.data / "links.txt"
+    with tokens.open("w") as file:
+        for _ in range(1000):
+            there.request("POST", "/invites_api", headers={"Authorization": f"Bearer {server.api_key}"})
+            answer = there.getresponse()
+            answer.read()
+            print(answer.headers["Location"].partition("?")[2], file=file)
+    return Wrk(f"{server.url}/invite?TOKEN", seconds, connections, tokens=tokens)
 
 
 def pgbench(database, seconds, clients=64):
