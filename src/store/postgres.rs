@@ -431,16 +431,14 @@ async fn commit_together(client: &Client, changes: &[&Change]) -> Result<Vec<Vec
         .flatten()
         .filter_map(|row| Some((row.0.first()?.clone(), row)))
         .collect();
-    let answers_of = |change: &&Change| match alike(change, many) {
-        Some(params) => {
+    let answers_of = |change: &&Change| {
+        if let Some(params) = alike(change, many) {
             let row = params.first().and_then(|first| done.remove(first));
-            row.map(|row| vec![vec![row]]).unwrap_or_default()
+            return row.map(|row| vec![vec![row]]).unwrap_or_default();
         }
-        None => {
-            let mut answers: Vec<_> = answers.by_ref().take(change.0.len()).collect();
-            answers.truncate(refused_at(change, &answers).unwrap_or(answers.len()));
-            answers
-        }
+        let mut answers: Vec<_> = answers.by_ref().take(change.0.len()).collect();
+        answers.truncate(refused_at(change, &answers).unwrap_or(answers.len()));
+        answers
     };
     Ok(changes.iter().map(answers_of).collect())
 }

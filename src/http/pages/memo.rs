@@ -47,30 +47,39 @@ impl fmt::Debug for Memo {
 mod tests {
     use super::*;
 
-    fn ok(text: &str) -> Result<String, ()> {
-        Ok(text.to_owned())
-    }
-
     #[test]
     fn a_page_is_rendered_once_for_the_same_parts() {
         let memo = Memo::default();
-        assert_eq!(memo.page("a".into(), || ok("one")), Ok("one".into()));
-        assert_eq!(memo.page("a".into(), || ok("two")), Ok("one".into()));
-        assert_eq!(memo.page("b".into(), || ok("two")), Ok("two".into()));
+        assert_eq!(
+            memo.page("a".into(), || Ok::<_, ()>("one".into())),
+            Ok("one".into())
+        );
+        assert_eq!(
+            memo.page("a".into(), || Ok::<_, ()>("two".into())),
+            Ok("one".into())
+        );
+        assert_eq!(
+            memo.page("b".into(), || Ok::<_, ()>("two".into())),
+            Ok("two".into())
+        );
     }
 
     #[test]
     fn a_page_that_failed_is_tried_again() {
         let memo = Memo::default();
         assert_eq!(memo.page("a".into(), || Err(())), Err(()));
-        assert_eq!(memo.page("a".into(), || ok("one")), Ok("one".into()));
+        assert_eq!(
+            memo.page("a".into(), || Ok::<_, ()>("one".into())),
+            Ok("one".into())
+        );
     }
 
     #[test]
     fn the_memory_of_pages_is_bounded_and_debug_output_shows_none() {
         let memo = Memo::default();
         for n in 0..MOST_PAGES * 3 {
-            memo.page(n.to_string(), || ok("page")).expect("rendered");
+            memo.page(n.to_string(), || Ok::<_, ()>("page".into()))
+                .expect("rendered");
         }
         assert!(memo.0.lock().expect("nobody panicked").len() <= MOST_PAGES);
         assert_eq!(format!("{memo:?}"), "Memo(…)");
