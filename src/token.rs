@@ -101,6 +101,7 @@ pub struct TokenHash(pub [u8; 32]);
 pub struct Sealer(LessSafeKey);
 
 const NONCE_LENGTH: usize = 12;
+const TAG_LENGTH: usize = 16;
 
 impl Sealer {
     /// A sealer with the 32 bytes of the key file.
@@ -112,15 +113,19 @@ impl Sealer {
     /// Seals `token`; the result opens only together with its own hash.
     pub fn seal(&self, token: &InviteToken, hash: &TokenHash) -> Vec<u8> {
         let nonce = secret::random_bytes::<NONCE_LENGTH>();
-        let mut sealed = token.expose().as_bytes().to_vec();
-        self.0
-            .seal_in_place_append_tag(
+        let text = token.expose().as_bytes();
+        let mut sealed = Vec::with_capacity(NONCE_LENGTH + text.len() + TAG_LENGTH);
+        sealed.extend_from_slice(&nonce);
+        sealed.extend_from_slice(text);
+        let tag = self
+            .0
+            .seal_in_place_separate_tag(
                 Nonce::assume_unique_for_key(nonce),
                 Aad::from(hash.0),
-                &mut sealed,
+                &mut sealed[NONCE_LENGTH..],
             )
             .expect("a token is far shorter than the cipher's limit");
-        sealed.splice(0..0, nonce);
+        sealed.extend_from_slice(tag.as_ref());
         sealed
     }
 

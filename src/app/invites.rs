@@ -99,9 +99,10 @@ impl App {
                 Ok(Created { invite, token })
             }
             Ok(Creation::Refused(_) | Creation::Repeated) | Err(store::Error::Conflict) => {
-                let problem = self.why_not_created(host, &invite, by).await?;
+                // Boxed: what seldom happens must not make the future large that always runs.
+                let problem = Box::pin(self.why_not_created(host, &invite, by)).await?;
                 if matches!((by, &problem), (By::Server, Error::TokenTaken)) {
-                    return self.made_before(host, invite, token).await;
+                    return Box::pin(self.made_before(host, invite, token)).await;
                 }
                 Err(problem)
             }

@@ -73,13 +73,15 @@ pub(super) struct Statement {
     pub(super) many: Option<&'static Many>,
 }
 
-/// A statement for many rows at once, for an engine that is far away: there a statement by itself
-/// costs more than what it does.
-///
-/// It takes an array for each parameter, and answers the first parameter of each row for which the
-/// statement by itself would have answered something.
+/// What runs most of the time, as each engine does it best.
 #[derive(Debug)]
 pub(super) struct Many {
+    /// The statement by itself for `SQLite`, where no violation undoes what went before: otherwise
+    /// it would note before each row how to do that.
+    pub(super) sqlite: &'static str,
+    /// The statement for many rows at once, for an engine that is far away: there a statement by
+    /// itself costs more than what it does. It takes an array for each parameter, and answers the
+    /// first parameter of each row for which the statement by itself would have changed something.
     pub(super) sql: &'static str,
     /// What the arrays hold, null aside.
     pub(super) columns: &'static [Column],

@@ -59,20 +59,25 @@ const COUNT_KEY_USE: &str = "
 
 /// The columns that an invite begins with.
 macro_rules! insert_invite {
-    ($rest:literal) => {
+    ($insert:literal, $($rest:literal),+) => {
         concat!(
             "
-    insert into invites
+    ",
+            $insert,
+            " invites
            (id, host, token_hash, token_sealed, kind, localpart, registers, max_uses, uses,
             created_at, expires_at, landing_url, details, creator, request_id)",
-            $rest
+            $($rest),+
         )
     };
 }
 
-/// For an invite that holds no name and is made with a key.
-const INSERT_BY_KEY: &str = insert_invite!(
-    "
+/// For an invite of one use that holds no name and is made with a key.
+macro_rules! insert_by_key {
+    ($insert:literal, $end:literal) => {
+        insert_invite!(
+            $insert,
+            "
     select $1, cast($2 as text), $3, $4, cast($5 as text),
            cast($6 as text), cast($7 as bigint), cast($8 as bigint), 0, cast($9 as bigint),
            cast($10 as bigint), cast($11 as text), cast($12 as text), cast($13 as text), $14
@@ -81,13 +86,20 @@ const INSERT_BY_KEY: &str = insert_invite!(
        and id = $15
        and secret_hash = $16
        and (expires_at is null or expires_at >= $9)
-       and (max_per_day is null or last_invite = $1)
-        on conflict do nothing"
-);
+       and (max_per_day is null or last_invite = $1)",
+            $end
+        )
+    };
+}
 
-/// [`INSERT_BY_KEY`] with an array for each parameter.
+const INSERT_BY_KEY: &str = insert_by_key!("insert into", " on conflict do nothing");
+
+/// [`INSERT_BY_KEY`] with an array for each parameter. Invites of one use have random tokens, so
+/// that none is in another's way; looking for those would cost a tenth of it all.
 const INSERT_MANY: Many = Many {
+    sqlite: insert_by_key!("insert or ignore into", ""),
     sql: insert_invite!(
+        "insert into",
         "
     select new.id, new.host, token_hash, token_sealed, kind, localpart, registers, max_uses, 0,
            new.created_at, new.expires_at, landing_url, details, creator, request_id
@@ -103,7 +115,6 @@ const INSERT_MANY: Many = Many {
        and api_keys.secret_hash = new.secret_hash
        and (api_keys.expires_at is null or api_keys.expires_at >= new.created_at)
        and (max_per_day is null or last_invite = new.id)
-        on conflict do nothing
     returning id"
     ),
     columns: {
@@ -117,6 +128,7 @@ const INSERT_MANY: Many = Many {
 
 /// For any invite, with a key or without, if nobody else holds its name.
 const INSERT: &str = insert_invite!(
+    "insert into",
     "
     select $1, cast($2 as text), $3, $4, cast($5 as text),
            cast($6 as text), cast($7 as bigint), cast($8 as bigint), 0, cast($9 as bigint),
@@ -446,7 +458,9 @@ fn insert(
         secret_hash.map_or(Value::Null, Value::from),
     ];
     match held {
-        None if key_id.is_some() => change = change.must_each(INSERT_BY_KEY, &INSERT_MANY, params),
+        None if key_id.is_some() && invite.max_uses == Some(1) => {
+            change = change.must_each(INSERT_BY_KEY, &INSERT_MANY, params);
+        }
         _ => {
             params.push(held.map(Localpart::as_str).into());
             change = change.must(INSERT, params);

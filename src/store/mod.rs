@@ -103,7 +103,7 @@ enum Readers {
 
 impl Store {
     /// Opens the `SQLite` file at `path`, makes it if it is not there, and brings its tables up to
-    /// date. A file from a newer version is refused.
+    /// date. A file from a newer version is refused. Must be called where a Tokio runtime is.
     pub fn open_sqlite(path: &Path) -> Result<Self, Error> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let reads = Readers::Sqlite(sqlite::open(path, receiver, sender.downgrade())?);
@@ -133,11 +133,16 @@ impl Store {
     /// meanwhile does not cancel it.
     async fn commit(&self, change: Change) -> Result<Vec<Rows>, Error> {
         let (answer, receiver) = oneshot::channel();
-        match self
-            .writes
-            .send_timeout(Job { change, answer }, QUEUE_WAIT)
-            .await
-        {
+        let sent = match self.writes.try_send(Job { change, answer }) {
+            Err(mpsc::error::TrySendError::Full(job)) => {
+                Box::pin(self.writes.send_timeout(job, QUEUE_WAIT)).await
+            }
+            Err(mpsc::error::TrySendError::Closed(job)) => {
+                Err(mpsc::error::SendTimeoutError::Closed(job))
+            }
+            Ok(()) => Ok(()),
+        };
+        match sent {
             Ok(()) => receiver.await.map_err(|_| Error::OutcomeUnknown)?,
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(Error::Busy),
             Err(mpsc::error::SendTimeoutError::Closed(_)) => {
@@ -150,7 +155,8 @@ impl Store {
     async fn read(&self, sql: &'static str, params: Vec<change::Value>) -> Result<Rows, Error> {
         let statement = Statement::new(sql, params);
         match &self.reads {
-            Readers::Postgres(readers) => readers.run(statement).await,
+            // Boxed, since every handler's future would have room for it, and be moved with it.
+            Readers::Postgres(readers) => Box::pin(readers.run(statement)).await,
             Readers::Sqlite(readers) => readers.look_up(&statement),
         }
     }
@@ -159,7 +165,7 @@ impl Store {
     async fn scan(&self, sql: &'static str, params: Vec<change::Value>) -> Result<Rows, Error> {
         let statement = Statement::new(sql, params);
         match &self.reads {
-            Readers::Postgres(readers) => readers.run(statement).await,
+            Readers::Postgres(readers) => Box::pin(readers.run(statement)).await,
             Readers::Sqlite(readers) => readers.scan(statement).await,
         }
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
 use super::change::{Change, Row, Rows, Statement, Value};
@@ -60,15 +60,17 @@ pub(super) fn open(
         .map(|_| connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map(Mutex::new))
         .collect::<Result<Vec<_>, _>>()?;
     let log = open_log(&writer, path).map_err(|e| named(path, e))?;
-    let (committed, durable) = std::sync::mpsc::channel();
+    let (committed, to_sync) = std::sync::mpsc::channel();
     let syncing = Arc::new(Syncing::default());
     let writers_syncing = Arc::clone(&syncing);
     let writers_file = file.clone();
     spawn("store-writer", move || {
         write(writer, jobs, &writers_file, &committed, &writers_syncing);
     })?;
+    let (durable, to_answer) = mpsc::unbounded_channel();
+    tokio::spawn(answer_callers(to_answer));
     spawn("store-sync", move || {
-        make_durable(&log, &durable, &syncing, &wake);
+        make_durable(&log, &to_sync, &syncing, &wake, &durable);
     })?;
     Ok(Readers(Arc::new(Pool {
         connections,
@@ -231,6 +233,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> 
     }
     let work = move || {
         let _guard = EndProcess;
+        yield_to_requests();
         work();
     };
     std::thread::Builder::new()
@@ -238,6 +241,24 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> 
         .spawn(work)
         .map(drop)
         .map_err(|e| Error::Unavailable(Box::new(e)))
+}
+
+/// Where processors are short, this thread waits for its turn instead of interrupting one that serves
+/// a request whenever it is woken (`SCHED_BATCH`, sched(7)); meanwhile its group grows.
+fn yield_to_requests() {
+    use thread_priority::{
+        NormalThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
+        set_thread_priority_and_policy, thread_native_id,
+    };
+    // 47 of 99 is what the crate takes for a niceness of 0.
+    let usual = ThreadPriorityValue::try_from(47).map(ThreadPriority::Crossplatform);
+    let batch = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
+    if let Ok(usual) = usual
+        && let Err(error) = set_thread_priority_and_policy(thread_native_id(), usual, batch)
+    {
+        // It serves all the same.
+        tracing::debug!("the scheduler keeps to its usual policy: {error}");
+    }
 }
 
 /// What is committed and waits to be durable.
@@ -274,13 +295,25 @@ impl Syncing {
     }
 }
 
-/// Answers what the log holds for good. Meanwhile the writer gathers the next group; this does
+/// Answers what is durable, group by group. A task wakes those who wait more cheaply than a thread
+/// that is not the runtime's.
+async fn answer_callers(mut durable: mpsc::UnboundedReceiver<Committed>) {
+    while let Some(batch) = durable.recv().await {
+        for (answer, rows) in batch {
+            // A caller that went away does not need the answer.
+            let _ = answer.send(Ok(rows));
+        }
+    }
+}
+
+/// Hands on what the log holds for good. Meanwhile the writer gathers the next group; this does
 /// what `synchronous = full` would do within the commit.
 fn make_durable(
     log: &File,
     committed: &std::sync::mpsc::Receiver<Committed>,
     syncing: &Syncing,
     writer: &mpsc::WeakSender<Job>,
+    durable: &mpsc::UnboundedSender<Committed>,
 ) {
     while let Ok(mut batch) = committed.recv() {
         batch.extend(committed.try_iter().flatten());
@@ -295,10 +328,8 @@ fn make_durable(
             let change = Change::new();
             let _ = writer.try_send(Job { change, answer });
         }
-        for (answer, rows) in batch {
-            // A caller that went away does not need the answer.
-            let _ = answer.send(Ok(rows));
-        }
+        // Without the runtime there is nobody who waits.
+        let _ = durable.send(batch);
     }
 }
 
@@ -400,14 +431,16 @@ fn commit_together(
             .prepare_cached("begin immediate")?
             .raw_execute()?;
         let mut results = Vec::with_capacity(BATCH);
+        let mut last = None;
         while batch.len() < BATCH
             && let Some(job) = next()
         {
             let change = &job.change;
-            let result = apply(connection, change);
+            let result = apply(connection, change, &mut last);
             batch.push(job);
             results.push(result?);
         }
+        drop(last);
         connection.prepare_cached("commit")?.raw_execute()?;
         Ok(results)
     };
@@ -423,8 +456,15 @@ fn commit_together(
     result
 }
 
+/// The statement that ran last: in a group of like changes it is looked up once.
+type Last<'c> = Option<(&'static str, CachedStatement<'c>)>;
+
 /// Runs the statements of one change, up to the one that undoes it, if there is one.
-fn apply(connection: &Connection, change: &Change) -> rusqlite::Result<Vec<Rows>> {
+fn apply<'c>(
+    connection: &'c Connection,
+    change: &Change,
+    last: &mut Last<'c>,
+) -> rusqlite::Result<Vec<Rows>> {
     let may_be_undone = change.may_be_undone();
     if may_be_undone {
         connection
@@ -433,7 +473,13 @@ fn apply(connection: &Connection, change: &Change) -> rusqlite::Result<Vec<Rows>
     }
     let mut answers = Vec::with_capacity(change.0.len());
     for statement in &change.0 {
-        let rows = execute(connection, statement)?;
+        let sql = statement.many.map_or(statement.sql, |many| many.sqlite);
+        let prepared = match last.take() {
+            Some((before, prepared)) if std::ptr::eq(before, sql) => prepared,
+            _ => connection.prepare_cached(sql)?,
+        };
+        let (_, prepared) = last.insert((sql, prepared));
+        let rows = answers_of(prepared, &statement.params)?;
         if statement.must && rows.is_empty() {
             if may_be_undone {
                 connection
@@ -456,7 +502,10 @@ fn execute(connection: &Connection, statement: &Statement) -> rusqlite::Result<R
 
 /// Runs one statement.
 pub(super) fn rows(connection: &Connection, sql: &str, params: &[Value]) -> rusqlite::Result<Rows> {
-    let mut prepared = connection.prepare_cached(sql)?;
+    answers_of(&mut *connection.prepare_cached(sql)?, params)
+}
+
+fn answers_of(prepared: &mut rusqlite::Statement<'_>, params: &[Value]) -> rusqlite::Result<Rows> {
     for (index, value) in params.iter().enumerate() {
         let index = index + 1;
         prepared.raw_bind_parameter(index, value)?;

@@ -12,8 +12,8 @@ fn place(url: &str) -> Place {
     Place::Postgres(PostgresAddress::new(url, None, None).expect("a good address"))
 }
 
-#[test]
-fn every_column_of_every_table_is_moved() {
+#[tokio::test]
+async fn every_column_of_every_table_is_moved() {
     let desk = Desk::open();
     let file = desk.folder.path().join("invited.sqlite");
     let connection = rusqlite::Connection::open(file).expect("it opens");

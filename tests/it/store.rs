@@ -25,8 +25,8 @@ fn parameters_first_appear_in_ascending_order() {
     }
 }
 
-#[test]
-fn sqlite_prepares_every_statement() {
+#[tokio::test]
+async fn sqlite_prepares_every_statement() {
     let desk = Desk::open();
     let connection =
         rusqlite::Connection::open(desk.folder.path().join("invited.sqlite")).expect("it opens");
