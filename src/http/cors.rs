@@ -2,7 +2,7 @@
 //! for which app is in `config/cors.rs`.
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use crate::config::cors::{App, Cors, Origins};
@@ -14,7 +14,7 @@ pub(super) struct Apps(Vec<(String, Option<Answer>)>);
 
 /// One app's headers, ready to send.
 #[derive(Debug)]
-struct Answer {
+pub(super) struct Answer {
     methods: HeaderValue,
     headers: HeaderValue,
     origins: Origins,
@@ -43,28 +43,13 @@ impl Apps {
         Self(mounted)
     }
 
-    /// Adds to the answer of whatever app is at `path` what its readers' browsers must know, and
-    /// answers them when they ask in advance.
-    pub(super) fn apply(
-        &self,
-        method: &Method,
-        path: &str,
-        origin: Option<&HeaderValue>,
-        mut response: Response,
-    ) -> Response {
+    /// What the readers' browsers must know of an answer of the app at `path`, if anything.
+    pub(super) fn at(&self, path: &str) -> Option<&Answer> {
         let app = self.0.iter().find(|(mount, _)| {
             path.strip_prefix(mount.as_str())
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         });
-        let Some((_, Some(answer))) = app else {
-            return response;
-        };
-        // An address that there is, and whose app has nothing of its own to say to OPTIONS.
-        if method == Method::OPTIONS && response.status() == StatusCode::METHOD_NOT_ALLOWED {
-            response = Response::new(Body::empty());
-        }
-        answer.add(origin, response.headers_mut());
-        response
+        app?.1.as_ref()
     }
 }
 
@@ -80,6 +65,21 @@ impl Answer {
             credentials: cors.credentials,
             max_age: cors.max_age.into(),
         }
+    }
+
+    /// Adds it, and answers browsers when they ask in advance.
+    pub(super) fn apply(
+        &self,
+        is_options: bool,
+        origin: Option<&HeaderValue>,
+        mut response: Response,
+    ) -> Response {
+        // An address that there is, and whose app has nothing of its own to say to OPTIONS.
+        if is_options && response.status() == StatusCode::METHOD_NOT_ALLOWED {
+            response = Response::new(Body::empty());
+        }
+        self.add(origin, response.headers_mut());
+        response
     }
 
     fn add(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
@@ -121,6 +121,8 @@ impl Answer {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::Method;
+
     use super::*;
     use crate::config::Config;
 
@@ -144,7 +146,10 @@ mod tests {
         let origin = origin.map(|origin| HeaderValue::try_from(origin).expect("a header value"));
         let mut response = Response::new(Body::empty());
         *response.status_mut() = status;
-        Apps::new(&config.hosts[0]).apply(method, path, origin.as_ref(), response)
+        match Apps::new(&config.hosts[0]).at(path) {
+            Some(answer) => answer.apply(*method == Method::OPTIONS, origin.as_ref(), response),
+            None => response,
+        }
     }
 
     fn origin_of(response: &Response) -> Option<&str> {

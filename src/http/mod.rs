@@ -27,7 +27,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{MatchedPath, Path, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
@@ -339,16 +339,19 @@ impl Front {
         };
         let client = forwarded::client(peer, request.headers(), &self.0.proxies);
         request.extensions_mut().insert(client);
-        let path = request.uri().path().to_owned();
-        let method = request.method().clone();
+        let readers = door.apps.at(request.uri().path());
         let origin = request.headers().get(header::ORIGIN).cloned();
+        let method = request.method().clone();
         let answer = AssertUnwindSafe(door.router.clone().oneshot(request)).catch_unwind();
         let response = match answer.await {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
             Err(_) => error::problem(&Error::Internal("a handler panicked".into())),
         };
-        let response = door.apps.apply(&method, &path, origin.as_ref(), response);
+        let response = match readers {
+            Some(readers) => readers.apply(method == Method::OPTIONS, origin.as_ref(), response),
+            None => response,
+        };
         let route = response.extensions().get::<MatchedPath>();
         let route = route.map_or("unknown", MatchedPath::as_str);
         // The query is left out: it holds keys and tokens.

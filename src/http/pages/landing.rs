@@ -7,7 +7,8 @@ use minijinja::context;
 use minijinja::value::Serde;
 
 use super::apps::{AppView, Targets, platform};
-use super::{InviteView, add_page_headers, page, problem_page, qr, shared_page};
+use super::{InviteView, add_page_headers, finish, page, problem_page, qr, shared_page};
+use crate::clock::span_text;
 use crate::error::Error;
 use crate::http::error::log;
 use crate::http::{Peer, Site};
@@ -25,16 +26,28 @@ pub async fn landing(
         Ok(view) => view,
         Err(error) => return problem_page(&site, &error),
     };
-    let (invite, register_url) = (view.invite_view(), view.register_url());
-    // The apps follow from these and the configuration.
-    let parts = (&invite, &register_url, &view.page_url, view.platform);
-    let mut response = shared_page(&site, StatusCode::OK, "invite.html", parts, || {
+    let register_url = view.register_url();
+    let number = |number: Option<i64>| number.map(|n| n.to_string()).unwrap_or_default();
+    let (ends, now) = (view.invite.expires_at, site.app.clock.now());
+    // Everything else follows from these and the configuration: the URI has the names in it, and the
+    // apps have the URI.
+    let parts = [
+        view.invite.kind.as_str(),
+        &view.uri,
+        &number(ends.map(|end| end.0)),
+        &ends.map_or_else(String::new, |end| span_text(end.0 - now.0)),
+        &number(view.invite.uses_left()),
+        register_url.as_deref().unwrap_or_default(),
+        &view.page_url,
+        view.platform,
+    ];
+    let html = shared_page(&site, "invite.html", &parts, || {
         let apps = view.apps();
         let (recommended, other_apps): (Vec<_>, Vec<_>) = apps
             .into_iter()
             .partition(|app| app.platforms.iter().any(|name| name == view.platform));
         context! {
-            invite => Serde(&invite),
+            invite => Serde(view.invite_view()),
             qr_svg => qr::svg(&view.page_url, "QR code of this page"),
             platform => view.platform,
             recommended => Serde(recommended),
@@ -43,6 +56,7 @@ pub async fn landing(
             page_url => &view.page_url,
         }
     });
+    let mut response = finish(StatusCode::OK, html);
     add_page_headers(&mut response);
     if let Ok(link) = HeaderValue::try_from(format!("<{}>; rel=\"alternate\"", view.uri)) {
         response.headers_mut().insert(header::LINK, link);

@@ -10,10 +10,11 @@ pub mod qr;
 mod register;
 pub mod templates;
 
-use std::fmt;
+use std::fmt::Write as _;
+use std::sync::LazyLock;
 
-use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use minijinja::context;
 use serde::Serialize;
@@ -81,17 +82,19 @@ fn page(site: &Site, status: StatusCode, template: &str, context: minijinja::Val
     finish(status, render(site, template, context))
 }
 
-/// The same for a page that many may ask for: it depends on nothing but the site and `parts`.
+/// A page that many may ask for: it depends on nothing but the site and `parts`.
 fn shared_page(
     site: &Site,
-    status: StatusCode,
     template: &str,
-    parts: impl fmt::Debug,
+    parts: &[&str],
     context: impl FnOnce() -> minijinja::Value,
-) -> Response {
-    let parts = format!("{} {template} {parts:?}", site.index);
-    let html = (site.shared.pages).page(parts, || render(site, template, context()));
-    finish(status, html)
+) -> Result<Bytes, Error> {
+    let mut key = format!("{} {template}", site.index);
+    for part in parts {
+        // With its length, so that no two lists of parts run together. Writing cannot fail.
+        let _ = write!(key, " {} {part}", part.len());
+    }
+    (site.shared.pages).page(key, || render(site, template, context()))
 }
 
 fn render(site: &Site, template: &str, context: minijinja::Value) -> Result<String, Error> {
@@ -122,22 +125,27 @@ fn html_response(status: StatusCode, html: impl Into<Body>) -> Response {
     response
 }
 
-/// The headers of every page, those that say what went wrong included.
-pub fn add_page_headers(response: &mut Response) {
-    let headers = response.headers_mut();
+/// The headers of every page, those that say what went wrong included. With room for what an answer
+/// has besides: they are cloned for each.
+static HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
+    let mut headers = HeaderMap::with_capacity(20);
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, CSP),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         // The address is a secret, so nothing keeps the page.
         (header::CACHE_CONTROL, "no-store"),
+        (HeaderName::from_static("x-robots-tag"), "noindex, nofollow"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    headers.insert(
-        "x-robots-tag",
-        HeaderValue::from_static("noindex, nofollow"),
-    );
+    headers
+});
+
+/// Adds [`HEADERS`].
+pub fn add_page_headers(response: &mut Response) {
+    let own = std::mem::replace(response.headers_mut(), HEADERS.clone());
+    response.headers_mut().extend(own);
 }
 
 /// The page for an error: what happened, and what to do next.
@@ -188,16 +196,22 @@ pub fn problem_page(site: &Site, error: &Error) -> Response {
         return response;
     }
     let hint = hint.or(errors.default_message.as_deref());
-    let parts = format!("{} {:?}", site.index, (status, title, &detail, hint));
-    let context = || context! { status, title, detail, hint };
-    let html = site
-        .shared
-        .pages
-        .page(parts, || render(site, "problem.html", context()))
-        .unwrap_or_else(|e| {
-            log(&e);
-            format!("<!doctype html><title>{title}</title><p>{title}").into()
-        });
+    let parts = [
+        &status.to_string(),
+        title,
+        detail.as_deref().unwrap_or_default(),
+        hint.unwrap_or_default(),
+    ];
+    let html = shared_page(
+        site,
+        "problem.html",
+        &parts,
+        || context! { status, title, detail => &detail, hint },
+    )
+    .unwrap_or_else(|e| {
+        log(&e);
+        format!("<!doctype html><title>{title}</title><p>{title}").into()
+    });
     let mut response = respond(error, "text/html; charset=utf-8", html);
     add_page_headers(&mut response);
     response

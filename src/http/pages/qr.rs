@@ -16,14 +16,21 @@ pub fn code(text: &str) -> Option<QRCode> {
 pub fn svg(text: &str, title: &str) -> Option<String> {
     let code = code(text)?;
     let side = code.size + 2 * QUIET;
-    let mut path = String::new();
+    // One line through the middle of each row, a unit wide; each run but the first begins where the
+    // gap after the one before ends.
+    let mut path = String::with_capacity(code.size * code.size * 2);
     for y in 0..code.size {
         let mut x = 0;
+        let mut end = None;
         while x < code.size {
             let run = (x..code.size).take_while(|&x| code[y][x].value()).count();
             if run > 0 {
                 // Writing to a String cannot fail.
-                let _ = write!(path, "M{} {}h{run}v1h-{run}z", x + QUIET, y + QUIET);
+                let _ = match end {
+                    None => write!(path, "M{} {}.5h{run}", x + QUIET, y + QUIET),
+                    Some(end) => write!(path, "m{} 0h{run}", x - end),
+                };
+                end = Some(x + run);
             }
             x += run.max(1);
         }
@@ -31,7 +38,7 @@ pub fn svg(text: &str, title: &str) -> Option<String> {
     Some(format!(
         "<svg class=\"qr\" viewBox=\"0 0 {side} {side}\" role=\"img\" aria-label=\"{title}\" \
          shape-rendering=\"crispEdges\" xmlns=\"http://www.w3.org/2000/svg\">\
-         <rect width=\"{side}\" height=\"{side}\" fill=\"#fff\"/><path d=\"{path}\" fill=\"#000\"/></svg>"
+         <rect width=\"{side}\" height=\"{side}\" fill=\"#fff\"/><path d=\"{path}\" stroke=\"#000\"/></svg>"
     ))
 }
 
@@ -68,22 +75,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_dark_module_is_drawn_once() {
+    fn every_dark_module_is_drawn_once_and_where_it_belongs() {
         let text = "https://example.com/invite?7Hq2mZc4XwTn9BvKd1Ry5LpA";
-        let drawn = svg(text, "QR code").expect("it fits");
-        let area: usize = drawn
-            .split('h')
-            .skip(1)
-            .filter_map(|part| {
-                part.split_once("v1")
-                    .and_then(|(run, _)| run.parse::<usize>().ok())
-            })
-            .sum();
         let code = code(text).expect("it fits");
-        let dark = (0..code.size)
-            .flat_map(|y| (0..code.size).map(move |x| (x, y)))
-            .filter(|&(x, y)| code[y][x].value())
-            .count();
-        assert_eq!(area, dark);
+        let svg = svg(text, "QR code").expect("it fits");
+        let (_, path) = svg.split_once(" d=\"").expect("there is a path");
+        let (path, _) = path.split_once('"').expect("the path ends");
+        let mut drawn = vec![vec![0; code.size]; code.size];
+        let (mut x, mut y) = (0, 0);
+        for (at, command) in path.match_indices(char::is_alphabetic) {
+            let rest = &path[at + 1..];
+            let end = rest.find(char::is_alphabetic).unwrap_or(rest.len());
+            let numbers = rest[..end].split(' ').map(|number| {
+                let number = number.trim_end_matches(".5").parse::<usize>();
+                number.expect("a number")
+            });
+            let numbers: Vec<_> = numbers.collect();
+            match command {
+                "M" => (x, y) = (numbers[0] - QUIET, numbers[1] - QUIET),
+                "m" => x += numbers[0],
+                _ => {
+                    drawn[y][x..x + numbers[0]].iter_mut().for_each(|n| *n += 1);
+                    x += numbers[0];
+                }
+            }
+        }
+        for (y, row) in drawn.iter().enumerate() {
+            for (x, times) in row.iter().enumerate() {
+                assert_eq!(*times, usize::from(code[y][x].value()), "{x} {y}");
+            }
+        }
     }
 }
