@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack
 
 import load
+from allowance import part_of_a_core
 from case import Case
 from registering import registrations
 from servers import Nodes, Nothing, OurSite, StockSite, first_answer, sqlite_desk, stock_prosody
@@ -61,6 +62,11 @@ class Cases:
         for connections in self._options.connections:
             yield Case(f"creates, PostgreSQL, one node, {connections} connections", self._nodes(1, connections))
         yield Case("creates, PostgreSQL, two nodes, 64 connections", self._nodes(2, 64))
+        for count, nodes in ((1, "one node"), (2, "two nodes")):
+            yield Case(
+                f"creates, PostgreSQL, {nodes} with a quarter of a core each, 64 connections",
+                self._nodes(count, 64, cores=0.25),
+            )
         for (storage, engine), streams in itertools.product(STORAGES.items(), (8, 1)):
             for site, name in ((StockSite, "stock Prosody"), (OurSite, "Prosody with our module")):
                 yield Case(
@@ -117,10 +123,12 @@ class Cases:
 
         return measure
 
-    def _nodes(self, count, connections):
+    def _nodes(self, count, connections, cores=None):
         def measure(seconds):
             shared = self._postgres()
-            with shared.fresh(count) as nodes:
+            with shared.fresh(count) as nodes, ExitStack() as stack:
+                for node in nodes if cores else ():
+                    stack.enter_context(part_of_a_core(node.process, cores))
                 with Watch(invited=nodes, PostgreSQL=[shared.database]) as watch:
                     loads = [load.creates(node, seconds, connections // count) for node in nodes]
                     figures = functools.reduce(load.Figures.also, [each.figures() for each in loads])

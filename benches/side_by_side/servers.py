@@ -150,8 +150,9 @@ class StockProsody(Prosody):
 
 
 def prosody_settings(folder, storage, **options):
-    """On loopback it also takes registrations without TLS."""
+    """It logs as Debian's does; on loopback it also takes registrations without TLS."""
     return {
+        "log_level": "info",
         "directory": folder / "prosody",
         "certificates": Certificates(folder / "certificates"),
         "options": {"storage": storage, "c2s_require_encryption": False, **options},

@@ -45,7 +45,7 @@ modules_disabled = {{ "s2s" }}
 authentication = "internal_hashed"
 admins = {{ "admin@localhost" }}
 allow_user_invites = true
-log = {{ debug = {log} }}
+log = {{ {log_level} = {log} }}
 {options}
 
 VirtualHost "localhost"
@@ -61,7 +61,9 @@ VirtualHost "other.localhost"
 class Prosody(Server):
     """`without` names files of our module that are not there, so that Prosody finds its own."""
 
-    def __init__(self, directory, certificates, *, stock=False, modules=(), options=None, without=()):
+    def __init__(
+        self, directory, certificates, *, stock=False, modules=(), options=None, without=(), log_level="debug"
+    ):
         directory.mkdir(parents=True)
         self.directory = directory
         self.certificates = certificates
@@ -73,6 +75,7 @@ class Prosody(Server):
             self.plugin_paths.insert(0, ours)
         self.modules = [*MODULES, *modules]
         self.options = options or {}
+        self.log_level = log_level
         self.port = free_port()
         self.http_port = free_port()
         self.config = directory / "prosody.cfg.lua"
@@ -143,6 +146,7 @@ class Prosody(Server):
                 admin_socket=_text(self.directory / "prosody.sock"),
                 modules=", ".join(map(_text, self.modules)),
                 log=_text(self.log),
+                log_level=self.log_level,
                 certificates=_text(self.certificates.directory),
                 certificate=_text(self.certificates.certificate),
                 key=_text(self.certificates.key),
