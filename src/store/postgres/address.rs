@@ -1,0 +1,192 @@
+//! Where the database is, and connections to it that can write.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls_platform_verifier::BuilderVerifierExt as _;
+use tokio_postgres::config::Host;
+use tokio_postgres::{Client, Config};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::errors::chain;
+use crate::store::Error;
+
+/// Where PostgreSQL listens if nobody says otherwise.
+const USUAL_PORT: u16 = 5432;
+/// How long a connection may take, with everything that it needs, at all hosts together.
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
+/// Not `pg_is_in_recovery`, which other engines that speak the protocol do not know.
+const READ_ONLY: &str = "show transaction_read_only";
+
+/// Where the database is and how it is reached.
+#[derive(Clone)]
+pub struct Address {
+    /// One for each host, so that one which is silent keeps nobody from the next.
+    hosts: Vec<Config>,
+    pub(super) tls: MakeRustlsConnect,
+}
+
+impl Address {
+    /// `url` is `postgres://USER@HOST/NAME` with the parameters that libpq knows; several hosts are
+    /// tried in turn. With TLS the certificate must be good for the host, by the authorities in
+    /// `ca_file` or else the system's.
+    pub fn new(url: &str, password: Option<&str>, ca_file: Option<&Path>) -> Result<Self, String> {
+        let mut config: Config = url.parse().map_err(|e: tokio_postgres::Error| chain(&e))?;
+        if config.get_hosts().is_empty() {
+            return Err("it names no host".into());
+        }
+        if let Some(password) = password {
+            config.password(password);
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("invited");
+        }
+        Ok(Self {
+            hosts: (0..config.get_hosts().len())
+                .map(|at| alone(&config, at))
+                .collect(),
+            tls: MakeRustlsConnect::new(tls(ca_file)?),
+        })
+    }
+
+    /// A connection that can write, and the task that moves its bytes: of the first host that gives
+    /// one.
+    pub(in crate::store) async fn connect(&self) -> Result<Client, Error> {
+        let hosts = u32::try_from(self.hosts.len()).unwrap_or(u32::MAX);
+        let mut refusals = Vec::new();
+        for config in &self.hosts {
+            // Boxed, since the state of a TLS handshake is large.
+            let attempt = Box::pin(connect(config, &self.tls));
+            let why = match tokio::time::timeout(CONNECT / hosts, attempt).await {
+                Ok(Ok(client)) => return Ok(client),
+                Ok(Err(why)) => why,
+                Err(_) => "no answer in time".to_owned(),
+            };
+            refusals.push(match hosts {
+                1 => why,
+                _ => format!("{}: {why}", place(config)),
+            });
+        }
+        Err(self.named(&refusals.join(", ")))
+    }
+
+    pub(super) fn named(&self, why: &str) -> Error {
+        Error::Unavailable(format!("{self}: {why}").into())
+    }
+}
+
+impl std::fmt::Display for Address {
+    /// Without user and password: `the database "invited" on db.example.com`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = self.hosts[0].get_dbname().unwrap_or_default();
+        let places: Vec<_> = self.hosts.iter().map(place).collect();
+        write!(f, "the database {name:?} on {}", places.join(", "))
+    }
+}
+
+impl std::fmt::Debug for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Address(…)")
+    }
+}
+
+/// The same for one of its hosts only.
+fn alone(config: &Config, at: usize) -> Config {
+    let mut one = Config::new();
+    match &config.get_hosts()[at] {
+        Host::Tcp(name) => one.host(name),
+        Host::Unix(path) => one.host_path(path),
+    };
+    if let Some(address) = config.get_hostaddrs().get(at) {
+        one.hostaddr(*address);
+    }
+    let ports = config.get_ports();
+    if let Some(port) = ports.get(at).or(ports.first()) {
+        one.port(*port);
+    }
+    if let Some(user) = config.get_user() {
+        one.user(user);
+    }
+    if let Some(password) = config.get_password() {
+        one.password(password);
+    }
+    if let Some(name) = config.get_dbname() {
+        one.dbname(name);
+    }
+    if let Some(options) = config.get_options() {
+        one.options(options);
+    }
+    if let Some(name) = config.get_application_name() {
+        one.application_name(name);
+    }
+    if let Some(timeout) = config.get_tcp_user_timeout() {
+        one.tcp_user_timeout(*timeout);
+    }
+    if let Some(interval) = config.get_keepalives_interval() {
+        one.keepalives_interval(interval);
+    }
+    if let Some(retries) = config.get_keepalives_retries() {
+        one.keepalives_retries(retries);
+    }
+    one.ssl_mode(config.get_ssl_mode())
+        .ssl_negotiation(config.get_ssl_negotiation())
+        .keepalives(config.get_keepalives())
+        .keepalives_idle(config.get_keepalives_idle())
+        .target_session_attrs(config.get_target_session_attrs())
+        .channel_binding(config.get_channel_binding());
+    one
+}
+
+async fn connect(config: &Config, tls: &MakeRustlsConnect) -> Result<Client, String> {
+    let (client, connection) = config.connect(tls.clone()).await.map_err(|e| chain(&e))?;
+    tokio::spawn(async move {
+        // Whoever waits for an answer is told by its own error.
+        let _ = connection.await;
+    });
+    let shown = client.query_typed(READ_ONLY, &[]).await;
+    match shown.map_err(|e| chain(&e))?.first() {
+        Some(row) if row.get::<_, &str>(0) == "on" => {
+            Err("it is a read-only replica; name the primary".into())
+        }
+        _ => Ok(client),
+    }
+}
+
+/// A host, with its port unless that is the usual one.
+fn place(config: &Config) -> String {
+    let name = match config.get_hosts().first() {
+        Some(Host::Tcp(name)) => name.clone(),
+        Some(Host::Unix(path)) => path.display().to_string(),
+        None => String::new(),
+    };
+    match config.get_ports().first() {
+        Some(port) if *port != USUAL_PORT => format!("{name}:{port}"),
+        _ => name,
+    }
+}
+
+fn tls(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, String> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?;
+    let Some(path) = ca_file else {
+        return Ok(builder
+            .with_platform_verifier()
+            .map_err(|e| e.to_string())?
+            .with_no_client_auth());
+    };
+    let named = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|e| named(&e))? {
+        let certificate = certificate.map_err(|e| named(&e))?;
+        roots.add(certificate).map_err(|e| named(&e))?;
+    }
+    if roots.is_empty() {
+        return Err(named(&"there is no certificate in it"));
+    }
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
