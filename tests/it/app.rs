@@ -504,3 +504,39 @@ async fn a_line_of_inviters_is_drawn_a_hundred_steps_down() {
     }
     assert_eq!(depth, 100);
 }
+
+on_both_engines! {
+    async fn of_invites_that_are_made_at_once_only_the_bad_ones_are_refused(desk: Desk) {
+        let host = desk.host();
+        let mut keys = Vec::new();
+        for _ in 0..2 {
+            let key = desk.app.create_key(host, NewKey::default()).await.expect("a key");
+            let accepted = desk.app.accept_key(host, &key.full_text()).await.expect("it is good");
+            keys.push((key.id, accepted));
+        }
+        desk.app.delete_key(host, &keys[1].0).await.expect("deleted");
+        // Every fifth has the deleted key, and every seventh a token that only one can have.
+        let attempts = (0..100).map(|n| {
+            let (_, key) = &keys[usize::from(n % 5 == 0)];
+            let mut new = NewInvite::account();
+            if n % 7 == 0 {
+                new.token = Some("spring-party-2027".parse().expect("a token"));
+                new.max_uses = None;
+            }
+            desk.app.create_invite(host, new, By::Key(key))
+        });
+        let mut chosen = 0;
+        for (n, made) in join_all(attempts).await.into_iter().enumerate() {
+            match (n % 5, n % 7, made) {
+                (0, _, Err(Error::KeyRefused)) | (1.., 0, Err(Error::TokenTaken)) => {}
+                (1.., 0, Ok(_)) => chosen += 1,
+                (1.., 1.., Ok(made)) => {
+                    let found = desk.app.find_invite(host, &made.token).await.expect("stored");
+                    assert_eq!(found.id, made.invite.id);
+                }
+                (_, _, other) => panic!("{n}: {other:?}"),
+            }
+        }
+        assert_eq!(chosen, 1);
+    }
+}

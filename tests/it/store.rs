@@ -146,3 +146,30 @@ async fn the_file_holds_no_secret() {
         }
     }
 }
+
+/// `SCHED_BATCH`, as proc(5) has it in the 41st field of `stat`.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_threads_of_the_store_do_not_interrupt_those_that_serve() {
+    let _desk = Desk::open();
+    let policies = || -> Vec<String> {
+        let tasks = std::fs::read_dir("/proc/self/task").expect("Linux");
+        tasks
+            .filter_map(|task| {
+                let stat = std::fs::read_to_string(task.ok()?.path().join("stat")).ok()?;
+                let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
+                let policy = rest.split_whitespace().nth(38)?;
+                name.starts_with("store-").then(|| policy.to_owned())
+            })
+            .collect()
+    };
+    // A thread sets its own policy, a moment after it was started.
+    for _ in 0..1_000 {
+        let policies = policies();
+        if policies.len() >= 2 && policies.iter().all(|policy| policy == "3") {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    panic!("{:?}", policies());
+}
