@@ -22,6 +22,13 @@ from harness.prosody import REPOSITORY
 DEFAULT_FILE = REPOSITORY / "docs" / "benchmarks" / f"{date.today()}.md"
 
 
+def expression(text):
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from None
+
+
 def arguments():
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5, help="visits of each case (5)")
@@ -35,7 +42,9 @@ def arguments():
         metavar="N",
         help="creates beside so many open invites (0 to 10 million)",
     )
-    parser.add_argument("--only", default="", metavar="PATTERN", help="the cases whose name has this expression")
+    parser.add_argument(
+        "--only", type=expression, default="", metavar="PATTERN", help="the cases whose name has this expression"
+    )
     parser.add_argument("--list", action="store_true", help="name the cases and end")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure of every visit there")
     parser.add_argument(
@@ -53,7 +62,7 @@ def main():
     options = arguments()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="invited-bench-"))
-        cases = [case for case in Cases(stack, Path(folder), options).all() if re.search(options.only, case.name)]
+        cases = [case for case in Cases(stack, Path(folder), options).all() if options.only.search(case.name)]
         if options.list:
             print("\n".join(case.name for case in cases))
             return
