@@ -62,6 +62,10 @@ fn routes(site: &Site) -> Router {
             &format!("{}/setup/{{app}}", paths.invites_page),
             get(pages::setup),
         )
+        .route(
+            &format!("{}/qr.svg", paths.invites_page),
+            get(pages::qr_code),
+        )
         .route(&paths.register, get(pages::form).post(pages::submit))
         .route(
             &format!("{}/invite/{{token}}", paths.invites_register_api),

@@ -12,6 +12,8 @@ from harness.loop import run
 from harness.site import PASSWORD
 from harness.waiting import wait_until
 
+PHONE = "Mozilla/5.0 (Linux; Android 15; Pixel) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Mobile"
+
 
 @pytest.fixture
 def http(site):
@@ -113,11 +115,30 @@ def test_the_qr_code_leads_to_the_invite(site, browser, tmp_path):
     with visit(browser, javascript=False) as page:
         page.goto(invite["url"])
         picture = tmp_path / "qr.png"
-        code = page.locator("svg.qr").locator("visible=true").first
+        code = page.locator("img.qr").locator("visible=true").first
         code.scroll_into_view_if_needed()
         code.screenshot(path=picture)
     done = subprocess.run(["zbarimg", "--quiet", "--raw", picture], capture_output=True, text=True)
     assert done.stdout.strip() in (invite["uri"], invite["url"]), done.stderr
+
+
+def test_a_phone_fetches_the_qr_code_when_somebody_wants_it(site, browser):
+    invite = site.invited.invite()
+    code = f"{site.invited.url}/invite/qr.svg?{invite['token']}"
+    with visit(browser, user_agent=PHONE, viewport={"width": 390, "height": 844}) as page:
+        page.goto(invite["url"], wait_until="networkidle")
+        assert code not in page.asked_for
+        page.get_by_text("Use it on another device").click()
+        wait_until(lambda: page.locator("img.qr").first.evaluate("image => image.naturalWidth") > 0, "the code is seen")
+        assert code in page.asked_for
+
+
+def test_the_qr_code_is_on_paper_too(site, browser):
+    invite = site.invited.invite()
+    with visit(browser, user_agent=PHONE) as page:
+        page.goto(invite["url"], wait_until="networkidle")
+        page.pdf()
+        assert f"{site.invited.url}/invite/qr.svg?{invite['token']}" in page.asked_for
 
 
 def test_the_button_for_apps_opens_the_uri(site, http):

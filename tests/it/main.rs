@@ -14,6 +14,7 @@ mod http_options;
 mod import;
 mod moving;
 mod openapi;
+mod pages;
 mod postgres;
 mod store;
 mod support;

@@ -137,6 +137,7 @@ pub(crate) struct TestServer {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
     /// Null if it is not JSON.
     pub(crate) json: Value,
 }
@@ -159,7 +160,10 @@ impl Answer {
 
 impl TestServer {
     pub(crate) async fn start() -> Self {
-        let desk = Desk::open();
+        Self::at(Desk::open()).await
+    }
+
+    pub(crate) async fn at(desk: Desk) -> Self {
         let mut keys = Vec::new();
         for scope in [Scope::Admin, Scope::Create] {
             let new = NewKey {
@@ -169,7 +173,7 @@ impl TestServer {
             let key = desk.app.create_key(desk.host(), new).await;
             keys.push(key.expect("a key").full_text());
         }
-        let front = Front::new(&desk.app).expect("built-in templates are good");
+        let front = Front::new(&desk.app).expect("the templates are good");
         let [admin, creator] = keys.try_into().expect("two keys");
         Self {
             desk,
@@ -218,6 +222,7 @@ impl TestServer {
         Answer {
             status: head.status.as_u16(),
             headers: head.headers,
+            text: String::from_utf8_lossy(&body).into_owned(),
             json: serde_json::from_slice(&body).unwrap_or_default(),
         }
     }

@@ -10,7 +10,6 @@ pub mod qr;
 mod register;
 pub mod templates;
 
-use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use axum::body::{Body, Bytes};
@@ -24,8 +23,9 @@ use super::error::{log, respond, title};
 use crate::clock::{Timestamp, span_text};
 use crate::error::Error;
 use crate::invite::{Invite, Kind};
+use memo::Blank;
 
-pub use landing::{landing, setup};
+pub use landing::{landing, qr_code, setup};
 pub(super) use register::register;
 pub use register::{form, submit};
 
@@ -82,19 +82,23 @@ fn page(site: &Site, status: StatusCode, template: &str, context: minijinja::Val
     finish(status, render(site, template, context))
 }
 
-/// A page that many may ask for: it depends on nothing but the site and `parts`.
+/// A page that many may ask for: it depends on nothing but the site, `parts` and `blanks`, whose
+/// stand-ins are in the context.
 fn shared_page(
     site: &Site,
     template: &str,
     parts: &[&str],
+    blanks: &[Blank<'_>],
     context: impl FnOnce() -> minijinja::Value,
 ) -> Result<Bytes, Error> {
-    let mut key = format!("{} {template}", site.index);
-    for part in parts {
-        // With its length, so that no two lists of parts run together. Writing cannot fail.
-        let _ = write!(key, " {} {part}", part.len());
+    let index = site.index.to_string();
+    let mut key = Vec::with_capacity(256);
+    for part in [&index, template].iter().chain(parts) {
+        // With its length, so that no two lists of parts run together.
+        key.extend_from_slice(&part.len().to_le_bytes());
+        key.extend_from_slice(part.as_bytes());
     }
-    (site.shared.pages).page(key, || render(site, template, context()))
+    (site.shared.pages).page(key, blanks, || render(site, template, context()))
 }
 
 fn render(site: &Site, template: &str, context: minijinja::Value) -> Result<String, Error> {
@@ -206,6 +210,7 @@ pub fn problem_page(site: &Site, error: &Error) -> Response {
         site,
         "problem.html",
         &parts,
+        &[],
         || context! { status, title, detail => &detail, hint },
     )
     .unwrap_or_else(|e| {

@@ -1,4 +1,4 @@
-//! QR codes as inline SVG that a strict CSP and a screen reader are content with.
+//! QR codes: pictures for pages, and blocks for terminals.
 
 use std::fmt::Write as _;
 
@@ -7,13 +7,21 @@ use fast_qr::{ECL, QRBuilder, QRCode};
 /// White modules around the code (ISO/IEC 18004 §9.1).
 const QUIET: usize = 4;
 
+/// What the largest code holds (ISO/IEC 18004 Table 7: version 40, level M, bytes).
+const MOST_BYTES: usize = 2_331;
+
+/// Whether there is a code for `text`: it is short enough.
+pub fn fits(text: &str) -> bool {
+    text.len() <= MOST_BYTES
+}
+
 /// The code of `text`; `None` if it is too long for one.
 pub fn code(text: &str) -> Option<QRCode> {
     QRBuilder::new(text).ecl(ECL::M).build().ok()
 }
 
-/// `text` as an `<svg>` with one path: black modules on white, without any style.
-pub fn svg(text: &str, title: &str) -> Option<String> {
+/// `text` as a file of SVG with one path: black modules on white, without any style.
+pub fn svg(text: &str) -> Option<String> {
     let code = code(text)?;
     let side = code.size + 2 * QUIET;
     // One line through the middle of each row, a unit wide; each run but the first begins where the
@@ -36,8 +44,8 @@ pub fn svg(text: &str, title: &str) -> Option<String> {
         }
     }
     Some(format!(
-        "<svg class=\"qr\" viewBox=\"0 0 {side} {side}\" role=\"img\" aria-label=\"{title}\" \
-         shape-rendering=\"crispEdges\" xmlns=\"http://www.w3.org/2000/svg\">\
+        "<svg viewBox=\"0 0 {side} {side}\" shape-rendering=\"crispEdges\" \
+         xmlns=\"http://www.w3.org/2000/svg\">\
          <rect width=\"{side}\" height=\"{side}\" fill=\"#fff\"/><path d=\"{path}\" stroke=\"#000\"/></svg>"
     ))
 }
@@ -78,7 +86,7 @@ mod tests {
     fn every_dark_module_is_drawn_once_and_where_it_belongs() {
         let text = "https://example.com/invite?7Hq2mZc4XwTn9BvKd1Ry5LpA";
         let code = code(text).expect("it fits");
-        let svg = svg(text, "QR code").expect("it fits");
+        let svg = svg(text).expect("it fits");
         let (_, path) = svg.split_once(" d=\"").expect("there is a path");
         let (path, _) = path.split_once('"').expect("the path ends");
         let mut drawn = vec![vec![0; code.size]; code.size];
@@ -104,6 +112,16 @@ mod tests {
             for (x, times) in row.iter().enumerate() {
                 assert_eq!(*times, usize::from(code[y][x].value()), "{x} {y}");
             }
+        }
+    }
+
+    #[test]
+    fn a_text_has_a_code_until_it_is_too_long() {
+        for (length, expected) in [(MOST_BYTES, true), (MOST_BYTES + 1, false)] {
+            // Not digits alone, of which more would fit.
+            let text = "a".repeat(length);
+            assert_eq!(fits(&text), expected);
+            assert_eq!(code(&text).is_some(), expected);
         }
     }
 }

@@ -14,7 +14,10 @@ struct BuiltIn;
 
 /// All templates, ready to render.
 #[derive(Debug)]
-pub struct Templates(Environment<'static>);
+pub struct Templates {
+    environment: Environment<'static>,
+    built_in: bool,
+}
 
 impl Templates {
     /// Loads every template and checks its syntax; the error names the file and the line.
@@ -22,31 +25,53 @@ impl Templates {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(minijinja::UndefinedBehavior::Lenient);
         environment.set_auto_escape_callback(|_| AutoEscape::Html);
+        let mut built_in = true;
         for name in BuiltIn::iter() {
-            let source = source(&name, folder)?;
+            let source = match replaced(&name, folder)? {
+                Some(source) => {
+                    built_in = false;
+                    source
+                }
+                None => built_in_source(&name)?,
+            };
             environment
                 .add_template_owned(name.to_string(), source)
                 .map_err(|e| format!("the template {name} cannot be read: {e:#}"))?;
         }
-        Ok(Self(environment))
+        Ok(Self {
+            environment,
+            built_in,
+        })
+    }
+
+    /// Whether the operator replaced none of them, so that we know what they do with a text.
+    pub fn are_built_in(&self) -> bool {
+        self.built_in
     }
 
     /// Renders the template `name`.
     pub fn render(&self, name: &str, context: Value) -> Result<String, Error> {
-        self.0
+        self.environment
             .get_template(name)
             .and_then(|template| template.render(context))
             .map_err(|e| Error::Internal(Box::new(e)))
     }
 }
 
-fn source(name: &str, folder: Option<&Path>) -> Result<String, String> {
-    if let Some(path) = folder
+/// The operator's template of that name.
+fn replaced(name: &str, folder: Option<&Path>) -> Result<Option<String>, String> {
+    let Some(path) = folder
         .map(|folder| folder.join(name))
         .filter(|path: &PathBuf| path.exists())
-    {
-        return std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()));
-    }
+    else {
+        return Ok(None);
+    };
+    std::fs::read_to_string(&path)
+        .map(Some)
+        .map_err(|e| format!("{}: {e}", path.display()))
+}
+
+fn built_in_source(name: &str) -> Result<String, String> {
     let file = BuiltIn::get(name)
         .ok_or_else(|| minijinja::Error::from(ErrorKind::TemplateNotFound).to_string())?;
     String::from_utf8(file.data.into_owned()).map_err(|e| format!("the template {name}: {e}"))

@@ -25,9 +25,9 @@ def chromium():
 
 
 @contextmanager
-def visit(browser, *, javascript=True):
+def visit(browser, *, javascript=True, **options):
     """A fresh page that keeps all addresses it asked for and all lines of its console as `complaints`."""
-    context = browser.new_context(java_script_enabled=javascript)
+    context = browser.new_context(java_script_enabled=javascript, **options)
     page = context.new_page()
     page.asked_for = []
     page.complaints = []
