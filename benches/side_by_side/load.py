@@ -6,6 +6,8 @@ import re
 import statistics
 import subprocess
 import tempfile
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,12 +36,16 @@ class Figures:
 
 
 class Wrk:
-    """Asks as fast as the connections allow, from now on. An answer with another status is an error."""
+    """Asks as fast as the connections allow, from now on. All answers must be good, or all bad, as `expect` is; the
+    first one must be just that."""
 
     def __init__(self, url, seconds, connections, *, method="GET", headers=(), expect=200, tokens=None):
         self._url = url
+        self._refused = expect >= 400
+        first = url.replace("TOKEN", tokens.read_text().split()[0]) if tokens else url
+        self._try_once(method, first, headers, expect)
         options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s", "-s", str(SCRIPT)]
-        told = [method, str(expect), *(part for header in headers for part in header)]
+        told = [method, *(part for header in headers for part in header)]
         self._process = subprocess.Popen(
             ["wrk", *options, url, "--", *told],
             stdout=subprocess.PIPE,
@@ -53,9 +59,20 @@ class Wrk:
         said, _ = self._process.communicate()
         result = re.search(r"RESULT (\d+) (\S+) (\S+) (\S+) (\d+) (\d+)", said)
         assert result, f"wrk {self._url}:\n{said}"
-        requests, duration, p50, p99, wrong, errors = map(float, result.groups())
+        requests, duration, p50, p99, refused, errors = map(float, result.groups())
+        wrong = requests - refused if self._refused else refused
         assert wrong == errors == 0, f"{self._url}: {wrong:.0f} wrong answers, {errors:.0f} errors\n{said}"
         return Figures(int(requests), requests / duration, p50, p99)
+
+    @staticmethod
+    def _try_once(method, url, headers, expect):
+        request = urllib.request.Request(url, method=method, headers=dict(headers))
+        try:
+            with urllib.request.urlopen(request) as answer:
+                status = answer.status
+        except urllib.error.HTTPError as error:
+            status = error.code
+        assert status == expect, f"{url} answers {status}, not {expect}"
 
 
 def creates(server, seconds, connections):
