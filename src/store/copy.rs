@@ -193,7 +193,7 @@ impl Side {
     async fn open(place: &Place, is_source: bool) -> Result<Self, Error> {
         match place {
             Place::Postgres(address) => {
-                let client = address.connect().await?;
+                let client = address.connect().await?.client;
                 client.batch_execute("begin").await.map_err(failed)?;
                 if is_source {
                     // Readers go on; writers wait until this is over.

@@ -156,7 +156,7 @@ impl Store {
         let statement = Statement::new(sql, params);
         match &self.reads {
             // Boxed, since every handler's future would have room for it, and be moved with it.
-            Readers::Postgres(readers) => Box::pin(readers.run(statement)).await,
+            Readers::Postgres(readers) => Box::pin(readers.look_up(&statement)).await,
             Readers::Sqlite(readers) => readers.look_up(&statement),
         }
     }
@@ -165,7 +165,7 @@ impl Store {
     async fn scan(&self, sql: &'static str, params: Vec<change::Value>) -> Result<Rows, Error> {
         let statement = Statement::new(sql, params);
         match &self.reads {
-            Readers::Postgres(readers) => Box::pin(readers.run(statement)).await,
+            Readers::Postgres(readers) => Box::pin(readers.scan(&statement)).await,
             Readers::Sqlite(readers) => readers.scan(statement).await,
         }
     }

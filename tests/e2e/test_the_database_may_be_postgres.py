@@ -1,6 +1,7 @@
 """The whole road with PostgreSQL below it, also through PgBouncer, also when the primary dies under load."""
 
 import os
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -8,6 +9,7 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
+from harness.certificates import Certificates
 from harness.invited import Node
 from harness.load import CLIENTS, Load
 from harness.loop import run
@@ -52,6 +54,34 @@ def test_an_invite_gives_exactly_its_accounts(stack, tmp_path, bouncer):
     fixed = site.invited.invite("--username", "theo")["token"]
     assert not site.register(site.invited.invite()["token"], "theo").accepted
     assert site.register(fixed, "theo").accepted
+
+
+@pytest.mark.parametrize("way", ["directly", "over TLS", "through PgBouncer"])
+def test_statements_are_prepared_only_in_a_session_of_the_servers_own(stack, tmp_path, way):
+    database = started(stack, Postgres())
+    database.sql("alter system set log_statement = 'all'", database="postgres")
+    database.sql("select pg_reload_conf()", database="postgres")
+    if way == "over TLS":
+        certificates = Certificates(tmp_path / "certificates")
+        certificates.issue(["IP:127.0.0.1"], certificates.certificate, certificates.key)
+        database.show_certificate(certificates.certificate, certificates.key)
+        node = Node(tmp_path / "node", f"{database.url}?sslmode=require")
+        node.config.write_text(f'database_ca_file = "{certificates.authority}"\n{node.config.read_text()}')
+        started(stack, node)
+    else:
+        door = started(stack, PgBouncer(database)) if way == "through PgBouncer" else database
+        node = started(stack, Node(tmp_path / "node", door.url))
+    headers = {"Authorization": f"Bearer {node.key()}"}
+    with httpx.Client(base_url=node.url, headers=headers) as http:
+        for _ in range(2):
+            made = http.post("/invites_api")
+            assert made.status_code == 201, made.text
+            assert http.get(f"/invite?{made.headers['location'].partition('?')[2]}").status_code == 200
+    said = database.output.read_text()
+    for sql in (r"insert into\s+invites", r"select id, kind"):
+        names = re.findall(rf"execute (\S+):\s+{sql}", said)
+        assert len(names) >= 2, sql
+        assert all((name == "<unnamed>") == (way == "through PgBouncer") for name in names), names
 
 
 def test_two_nodes_share_one_database(stack, tmp_path):

@@ -64,6 +64,26 @@ async fn postgres_prepares_every_statement() {
 }
 
 #[tokio::test]
+async fn a_table_that_changes_under_a_prepared_statement_is_read_all_the_same() {
+    let url = Server::get().new_database().await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let desk = Desk {
+        app: app(folder.path(), "", open_postgres(&url).await),
+        folder,
+    };
+    let token = desk.invite(|_| {}).await.token;
+    let client = client(&url).await;
+    for length in [4000, 5000] {
+        for _ in 0..2 {
+            let found = desk.app.look_up(desk.host(), token.expose()).await;
+            found.expect("the invite is found");
+        }
+        let change = format!("alter table invites alter landing_url type varchar({length})");
+        client.batch_execute(&change).await.expect("it is changed");
+    }
+}
+
+#[tokio::test]
 async fn two_nodes_that_start_together_make_the_tables_once() {
     let url = Server::get().new_database().await;
     join_all((0..8).map(|_| open_postgres(&url))).await;

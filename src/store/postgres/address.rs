@@ -7,11 +7,12 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls_platform_verifier::BuilderVerifierExt as _;
+use tokio_postgres::Config;
 use tokio_postgres::config::Host;
-use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::errors::chain;
+use super::session::Session;
 use crate::store::Error;
 
 /// Where PostgreSQL listens if nobody says otherwise.
@@ -54,14 +55,14 @@ impl Address {
 
     /// A connection that can write, and the task that moves its bytes: of the first host that gives
     /// one.
-    pub(in crate::store) async fn connect(&self) -> Result<Client, Error> {
+    pub(in crate::store) async fn connect(&self) -> Result<Session, Error> {
         let hosts = u32::try_from(self.hosts.len()).unwrap_or(u32::MAX);
         let mut refusals = Vec::new();
         for config in &self.hosts {
             // Boxed, since the state of a TLS handshake is large.
             let attempt = Box::pin(connect(config, &self.tls));
             let why = match tokio::time::timeout(CONNECT / hosts, attempt).await {
-                Ok(Ok(client)) => return Ok(client),
+                Ok(Ok(session)) => return Ok(session),
                 Ok(Err(why)) => why,
                 Err(_) => "no answer in time".to_owned(),
             };
@@ -140,7 +141,7 @@ fn alone(config: &Config, at: usize) -> Config {
     one
 }
 
-async fn connect(config: &Config, tls: &MakeRustlsConnect) -> Result<Client, String> {
+async fn connect(config: &Config, tls: &MakeRustlsConnect) -> Result<Session, String> {
     let (client, connection) = config.connect(tls.clone()).await.map_err(|e| chain(&e))?;
     tokio::spawn(async move {
         // Whoever waits for an answer is told by its own error.
@@ -151,7 +152,7 @@ async fn connect(config: &Config, tls: &MakeRustlsConnect) -> Result<Client, Str
         Some(row) if row.get::<_, &str>(0) == "on" => {
             Err("it is a read-only replica; name the primary".into())
         }
-        _ => Ok(client),
+        _ => Session::new(client).await.map_err(|e| chain(&e)),
     }
 }
 

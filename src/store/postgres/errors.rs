@@ -17,6 +17,15 @@ pub(super) fn leaves_open(told: &DbError) -> bool {
         || *told.code() == SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
 }
 
+/// Whether an error may be gone once the statement is not a prepared one: another session's
+/// (`26000`), or one whose table has changed (`0A000`).
+pub(super) fn is_of_preparing(error: &tokio_postgres::Error) -> bool {
+    matches!(
+        error.code(),
+        Some(&SqlState::INVALID_SQL_STATEMENT_NAME | &SqlState::FEATURE_NOT_SUPPORTED)
+    )
+}
+
 pub(super) fn classify(error: &tokio_postgres::Error) -> Error {
     match error.code() {
         Some(&SqlState::UNIQUE_VIOLATION) => Error::Conflict,

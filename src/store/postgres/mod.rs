@@ -2,13 +2,15 @@
 //! serves reads.
 //!
 //! * Every statement is sent unnamed and with its types, so that nothing of a session is needed:
-//!   `PgBouncer` may hand each transaction to another connection.
+//!   `PgBouncer` may hand each transaction to another connection. Only where a session proves to be
+//!   one process of the server, what runs often is prepared there.
 //! * A group is one flight: `begin`, all statements, `commit`, without waiting in between.
 //! * The server's word decides. Where there is none, the outcome is unknown, and is told as such;
 //!   nothing is sent twice.
 
 mod address;
 mod errors;
+mod session;
 mod wire;
 mod writer;
 
@@ -25,7 +27,8 @@ use super::{Error, Job, migrate};
 use crate::clock::Clock;
 use address::CONNECT;
 use errors::classify;
-use wire::execute;
+use session::Session;
+use wire::{execute, look_up};
 
 pub use address::Address;
 pub(super) use errors::chain;
@@ -41,15 +44,15 @@ const READ_WAIT: Duration = Duration::from_secs(5);
 pub(super) struct Readers(Pool<Address>);
 
 impl Manager for Address {
-    type Type = Client;
+    type Type = Session;
     type Error = Error;
 
-    async fn create(&self) -> Result<Client, Error> {
+    async fn create(&self) -> Result<Session, Error> {
         self.connect().await
     }
 
-    async fn recycle(&self, client: &mut Client, _: &Metrics) -> RecycleResult<Error> {
-        if client.is_closed() {
+    async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<Error> {
+        if session.client.is_closed() {
             return Err(RecycleError::message("it is closed"));
         }
         Ok(())
@@ -64,8 +67,8 @@ impl std::fmt::Debug for Readers {
 
 /// Connects, brings the tables up to date, starts the writer.
 pub(super) async fn open(address: Address, jobs: mpsc::Receiver<Job>) -> Result<Readers, Error> {
-    let mut client = address.connect().await?;
-    migrate::postgres(&mut client, Clock::System.now().0)
+    let mut session = address.connect().await?;
+    migrate::postgres(&mut session.client, Clock::System.now().0)
         .await
         .map_err(|error| address.named(&error.to_string()))?;
     let pool = Pool::builder(address.clone())
@@ -74,22 +77,38 @@ pub(super) async fn open(address: Address, jobs: mpsc::Receiver<Job>) -> Result<
         .wait_timeout(Some(READ_WAIT))
         .build()
         .map_err(|e| Error::Unavailable(Box::new(e)))?;
-    tokio::spawn(writer::write(address, client, jobs));
+    tokio::spawn(writer::write(address, session, jobs));
     Ok(Readers(pool))
 }
 
 impl Readers {
-    /// Runs one `select`. A connection that turns out to be dead is replaced once: reading twice
-    /// does no harm.
-    pub(super) async fn run(&self, statement: Statement) -> Result<Rows, Error> {
+    /// Runs one `select` that touches a few rows: planning it anew would cost more than it does.
+    pub(super) async fn look_up(&self, statement: &Statement) -> Result<Rows, Error> {
+        self.run(statement, true).await
+    }
+
+    /// Runs one `select` that may touch many, and whose best plan depends on its parameters.
+    pub(super) async fn scan(&self, statement: &Statement) -> Result<Rows, Error> {
+        self.run(statement, false).await
+    }
+
+    /// A connection that turns out to be dead is replaced once: reading twice does no harm.
+    async fn run(&self, statement: &Statement, prepared: bool) -> Result<Rows, Error> {
         for _ in 0..READERS {
-            let client = self.connection().await?;
-            match tokio::time::timeout(READ_WAIT, execute(&client, &statement)).await {
+            let session = self.connection().await?;
+            let answer = async {
+                if prepared {
+                    look_up(&session, statement).await
+                } else {
+                    execute(&session.client, statement).await
+                }
+            };
+            match tokio::time::timeout(READ_WAIT, answer).await {
                 Ok(Err(error)) if error.is_closed() => {}
                 Ok(answer) => return answer.map_err(|error| classify(&error)),
                 Err(_) => {
                     // It would answer somebody else with what this one asked for.
-                    self.give_up(&Object::take(client));
+                    self.give_up(&Object::take(session).client);
                     return Err(self.address().named("no answer in time"));
                 }
             }

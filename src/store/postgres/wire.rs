@@ -3,9 +3,11 @@
 use std::pin::pin;
 
 use futures_util::TryStreamExt as _;
-use tokio_postgres::Client;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::{Client, RowStream, Statement as Prepared};
 
+use super::errors::is_of_preparing;
+use super::session::Session;
 use crate::store::change::{Column, Many, Row, Rows, Statement, Value};
 
 pub(super) async fn execute(
@@ -22,7 +24,34 @@ pub(in crate::store) async fn rows(
     params: &[Value],
 ) -> Result<Rows, tokio_postgres::Error> {
     let params = params.iter().map(|value| (value, value.sql_type()));
-    let mut answer = pin!(client.query_typed_raw(sql, params).await?);
+    collect(client.query_typed_raw(sql, params).await?).await
+}
+
+/// Runs one statement that runs often, prepared where that can be.
+pub(super) async fn look_up(
+    session: &Session,
+    statement: &Statement,
+) -> Result<Rows, tokio_postgres::Error> {
+    let types: Vec<_> = statement.params.iter().map(Value::sql_type).collect();
+    if let Some(prepared) = session.prepare(statement.sql, &types).await? {
+        match query(&session.client, &prepared, &statement.params).await {
+            Err(error) if is_of_preparing(&error) => session.forget(),
+            answer => return answer,
+        }
+    }
+    execute(&session.client, statement).await
+}
+
+async fn query(
+    client: &Client,
+    prepared: &Prepared,
+    params: &[Value],
+) -> Result<Rows, tokio_postgres::Error> {
+    collect(client.query_raw(prepared, params).await?).await
+}
+
+async fn collect(answer: RowStream) -> Result<Rows, tokio_postgres::Error> {
+    let mut answer = pin!(answer);
     let mut rows = Vec::new();
     while let Some(answered) = answer.try_next().await? {
         rows.push(row(&answered)?);
@@ -33,52 +62,65 @@ pub(in crate::store) async fn rows(
     Ok(rows)
 }
 
+/// The types of the parameters of `many`.
+pub(super) fn types_of(many: &Many) -> Vec<Type> {
+    let types = many.columns.iter().map(|column| match column {
+        Column::Bytes => Type::BYTEA_ARRAY,
+        Column::Int => Type::INT8_ARRAY,
+        Column::Text => Type::TEXT_ARRAY,
+    });
+    types.collect()
+}
+
 /// Runs one statement for all rows of parameters, which become one array for each column.
 pub(super) async fn execute_many(
     client: &Client,
     many: &'static Many,
+    prepared: Option<Prepared>,
     rows: &[&Vec<Value>],
 ) -> Result<Rows, tokio_postgres::Error> {
-    let arrays: Vec<(Box<dyn ToSql + Sync + Send + '_>, Type)> = many
+    let arrays: Vec<Box<dyn ToSql + Sync + Send + '_>> = many
         .columns
         .iter()
         .enumerate()
         .map(|(at, column)| array(*column, rows.iter().map(move |row| &row[at])))
         .collect();
-    let params: Vec<_> = arrays
-        .iter()
-        .map(|(array, kind)| (&**array as &(dyn ToSql + Sync), kind.clone()))
-        .collect();
-    let rows = client.query_typed(many.sql, &params).await?;
-    rows.iter().map(row).collect()
+    let arrays = arrays.iter().map(|array| &**array as &(dyn ToSql + Sync));
+    let answer = if let Some(prepared) = prepared {
+        client.query_raw(&prepared, arrays).await?
+    } else {
+        let params = arrays.zip(types_of(many));
+        client.query_typed_raw(many.sql, params).await?
+    };
+    collect(answer).await
 }
 
 /// Values as one array; what does not belong there is null.
 fn array<'a>(
     column: Column,
     values: impl Iterator<Item = &'a Value>,
-) -> (Box<dyn ToSql + Sync + Send + 'a>, Type) {
+) -> Box<dyn ToSql + Sync + Send + 'a> {
     match column {
         Column::Bytes => {
             let array = values.map(|value| match value {
                 Value::Bytes(bytes) => Some(bytes.as_slice()),
                 _ => None,
             });
-            (Box::new(array.collect::<Vec<_>>()), Type::BYTEA_ARRAY)
+            Box::new(array.collect::<Vec<_>>())
         }
         Column::Int => {
             let array = values.map(|value| match value {
                 Value::Int(int) => Some(*int),
                 _ => None,
             });
-            (Box::new(array.collect::<Vec<_>>()), Type::INT8_ARRAY)
+            Box::new(array.collect::<Vec<_>>())
         }
         Column::Text => {
             let array = values.map(|value| match value {
                 Value::Text(text) => Some(text.as_str()),
                 _ => None,
             });
-            (Box::new(array.collect::<Vec<_>>()), Type::TEXT_ARRAY)
+            Box::new(array.collect::<Vec<_>>())
         }
     }
 }

@@ -11,7 +11,8 @@ use tokio_postgres::Client;
 
 use super::Address;
 use super::errors::{classify, leaves_open};
-use super::wire::{execute, execute_many};
+use super::session::Session;
+use super::wire::{execute, execute_many, types_of};
 use crate::store::change::{Change, Many, Row, Rows, Statement, Value};
 use crate::store::{Error, Job};
 
@@ -27,17 +28,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const TRIES: usize = 5;
 
 /// The writer: takes the first change and everything already queued, and commits them together.
-pub(super) async fn write(address: Address, client: Client, mut jobs: mpsc::Receiver<Job>) {
-    let mut connection = Some(client);
+pub(super) async fn write(address: Address, session: Session, mut jobs: mpsc::Receiver<Job>) {
+    let mut connection = Some(session);
     let mut batch = Vec::with_capacity(BATCH);
     let mut pause = FIRST_PAUSE;
     while jobs.recv_many(&mut batch, BATCH).await > 0 {
-        if connection.as_ref().is_none_or(Client::is_closed) {
+        let closed = |session: &Session| session.client.is_closed();
+        if connection.as_ref().is_none_or(closed) {
             connection = match address.connect().await {
-                Ok(client) => {
+                Ok(session) => {
                     tracing::info!("connected to the database again");
                     pause = FIRST_PAUSE;
-                    Some(client)
+                    Some(session)
                 }
                 Err(error) => {
                     let reason = error.to_string();
@@ -52,8 +54,8 @@ pub(super) async fn write(address: Address, client: Client, mut jobs: mpsc::Rece
                 }
             };
         }
-        if let Some(client) = &connection
-            && commit_batch(client, &mut batch).await.is_break()
+        if let Some(session) = &connection
+            && commit_batch(session, &mut batch).await.is_break()
         {
             connection = None;
         }
@@ -61,7 +63,7 @@ pub(super) async fn write(address: Address, client: Client, mut jobs: mpsc::Rece
 }
 
 /// Breaks if the connection is of no more use.
-async fn commit_batch(client: &Client, batch: &mut Vec<Job>) -> std::ops::ControlFlow<()> {
+async fn commit_batch(session: &Session, batch: &mut Vec<Job>) -> std::ops::ControlFlow<()> {
     use std::ops::ControlFlow::{Break, Continue};
     // In one flight nothing can depend on an answer.
     let depends = |change: &Change| change.0.len() > 1 && change.0.iter().any(|s| s.must);
@@ -69,14 +71,17 @@ async fn commit_batch(client: &Client, batch: &mut Vec<Job>) -> std::ops::Contro
         batch.drain(..).partition(|job| depends(&job.change));
     if !together.is_empty() {
         let changes: Vec<_> = together.iter().map(|job| &job.change).collect();
-        match commit_together(client, &changes).await {
+        match commit_together(session, &changes).await {
             Ok(results) => {
                 for (job, rows) in together.into_iter().zip(results) {
                     answer(job, Ok(rows));
                 }
             }
             // One guilty change must not take the others with it: each runs alone.
-            Err(Failed::RolledBack(_)) => alone.extend(together),
+            Err(Failed::RolledBack(_)) => {
+                session.forget();
+                alone.extend(together);
+            }
             Err(Failed::Unknown) => {
                 for job in together.into_iter().chain(alone) {
                     answer(job, Err(Error::OutcomeUnknown));
@@ -87,7 +92,7 @@ async fn commit_batch(client: &Client, batch: &mut Vec<Job>) -> std::ops::Contro
     }
     let mut waiting = alone.into_iter();
     while let Some(job) = waiting.next() {
-        match commit_alone(client, &job.change).await {
+        match commit_alone(&session.client, &job.change).await {
             Ok(rows) => answer(job, Ok(rows)),
             Err(Failed::RolledBack(error)) => answer(job, Err(error)),
             Err(Failed::Unknown) => {
@@ -116,7 +121,8 @@ enum Failed {
 }
 
 /// All changes in one flight; those that are one statement of the same kind share a single one.
-async fn commit_together(client: &Client, changes: &[&Change]) -> Result<Vec<Vec<Rows>>, Failed> {
+async fn commit_together(session: &Session, changes: &[&Change]) -> Result<Vec<Vec<Rows>>, Failed> {
+    let client = &session.client;
     let many = changes.iter().find_map(|change| change.one_of_many());
     let many = many.map(|(_, many)| many);
     let shared: Vec<_> = changes
@@ -124,21 +130,31 @@ async fn commit_together(client: &Client, changes: &[&Change]) -> Result<Vec<Vec
         .filter_map(|change| alike(change, many))
         .collect();
 
-    let mut sent: Vec<Sent<'_>> = vec![order(client, "begin")];
-    if let Some(many) = many {
-        sent.push(Box::pin(execute_many(client, many, &shared)));
-    }
-    for change in changes
-        .iter()
-        .filter(|change| alike(change, many).is_none())
-    {
-        sent.extend(change.0.iter().map(|statement| ask(client, statement)));
-    }
-    sent.push(order(client, "commit"));
+    let flight = async {
+        let mut sent: Vec<Sent<'_>> = Vec::new();
+        if let Some(many) = many {
+            let prepared = session.prepare(many.sql, &types_of(many)).await?;
+            sent.push(Box::pin(execute_many(client, many, prepared, &shared)));
+        }
+        let others = changes
+            .iter()
+            .filter(|change| alike(change, many).is_none())
+            .flat_map(|change| &change.0);
+        sent.extend(others.map(|statement| ask(client, statement)));
+        // One statement is a transaction by itself.
+        if sent.len() == 1 {
+            return in_one_flight(sent).await;
+        }
+        sent.insert(0, order(client, "begin"));
+        sent.push(order(client, "commit"));
+        let mut answers = in_one_flight(sent).await?;
+        answers.remove(0);
+        Ok(answers)
+    };
     // The commit of a transaction that failed is no error, so the statements decide.
-    let answers = finish(tokio::time::timeout(COMMIT, in_one_flight(sent)).await)?;
+    let answers = finish(tokio::time::timeout(COMMIT, flight).await)?;
 
-    let mut answers = answers.into_iter().skip(1);
+    let mut answers = answers.into_iter();
     let done = many.and_then(|_| answers.next()).unwrap_or_default();
     let all = done.len() == shared.len();
     let done: HashSet<_> = if all {
