@@ -58,11 +58,10 @@ pub fn hash(parts: &[&str]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// `N` random bytes.
+/// `N` random bytes, fit for secrets: of a generator in this thread (`ChaCha`) that the system seeds, and
+/// seeds anew again and again.
 pub fn random_bytes<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    aws_lc_rs::rand::fill(&mut bytes).expect("the system gives random bytes once it has started");
-    bytes
+    rand::random()
 }
 
 /// `N` random bytes as base64url without padding; never begins with `-`, which command lines
