@@ -15,7 +15,7 @@ use crate::store::{Answer, Error, Job};
 /// is written again and again is written once, and soon done.
 const LOG_PAGES: u32 = 4_000;
 /// What the writer keeps in memory, in KiB.
-const WRITER_CACHE: i64 = 4 * 1024;
+const WRITER_CACHE: i64 = 1024;
 
 /// The log beside the file, for [`make_durable`]. From now on `connection` itself makes nothing
 /// durable but what the log needs to stay in order.
