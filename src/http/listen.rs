@@ -78,9 +78,14 @@ pub async fn serve<A: Answer>(
     mut stop: watch::Receiver<bool>,
 ) {
     let graceful = GracefulShutdown::new();
+    // COMPAT: tokio interrupts its driver, by a system call, for each timer that is due before all others.
+    // Connections start one with each request, which would often be the only one. This one is
+    // always there and due no later.
+    let mut always_due = tokio::time::interval(limits.head_timeout);
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &limits.places) => accepted,
+            _ = always_due.tick() => continue,
             _ = stop.wait_for(|stop| *stop) => break,
         };
         let (stream, address, place) = accepted;
