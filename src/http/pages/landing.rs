@@ -110,6 +110,8 @@ struct View<'a> {
     token: InviteToken,
     uri: String,
     platform: &'static str,
+    /// Read once, so that no page is remembered for a span that it does not show.
+    now: Timestamp,
 }
 
 impl<'a> View<'a> {
@@ -125,24 +127,21 @@ impl<'a> View<'a> {
             .get(header::USER_AGENT)
             .and_then(|agent| agent.to_str().ok())
             .unwrap_or_default();
-        Ok(Self::new(site, invite, token, platform(agent)))
-    }
-
-    fn new(site: &'a Site, invite: Invite, token: InviteToken, platform: &'static str) -> Self {
-        Self {
+        Ok(Self {
             uri: site.app.uri(&invite, &token),
-            platform,
+            platform: platform(agent),
+            now: site.app.clock.now(),
             site,
             invite,
             token,
-        }
+        })
     }
 
     /// The landing page, rendered once for all links that differ in nothing but token and end.
     fn landing_page(&self) -> Result<Bytes, Error> {
         let token = self.token.expose();
         let end = self.invite.expires_at;
-        let left = |end: Timestamp| span_text(end.0 - self.site.app.clock.now().0);
+        let left = |end: Timestamp| span_text(end.0 - self.now.0);
         let left = end.map(left).unwrap_or_default();
         let uses_left = self.invite.uses_left().map(|n| n.to_string());
         let [until, until_iso] =
@@ -185,7 +184,12 @@ impl<'a> View<'a> {
     /// What the landing page is rendered from for all links that are like this one.
     fn with_stand_ins(&self, stand_ins: &StandIns) -> minijinja::Value {
         let token = stand_ins.token.clone();
-        let view = Self::new(self.site, self.invite.clone(), token, self.platform);
+        let view = Self {
+            uri: self.site.app.uri(&self.invite, &token),
+            invite: self.invite.clone(),
+            token,
+            ..*self
+        };
         let mut invite = view.invite_view();
         if invite.expires.is_some() {
             invite.expires = Some(stand_ins.until.clone());
@@ -211,7 +215,7 @@ impl<'a> View<'a> {
     }
 
     fn invite_view(&self) -> InviteView {
-        InviteView::new(&self.invite, self.uri.clone(), self.site.app.clock.now())
+        InviteView::new(&self.invite, self.uri.clone(), self.now)
     }
 
     fn page_url(&self) -> String {
