@@ -90,7 +90,7 @@ def landing_pages(server, seconds, connections):
 
 
 def landing_pages_of_many(server, seconds, connections):
-    """A thousand links in turn: more than the server remembers pages."""
+    """A thousand links in turn: each is opened for the first time, or after the others."""
     there = http.client.HTTPConnection("127.0.0.1", server.port)
     tokens = server.data / "links.txt"
     with tokens.open("w") as file:
