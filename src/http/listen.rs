@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,14 +79,11 @@ pub async fn serve<A: Answer>(
     mut stop: watch::Receiver<bool>,
 ) {
     let graceful = GracefulShutdown::new();
-    // COMPAT: tokio interrupts its driver, by a system call, for each timer that is due before all others.
-    // Connections start one with each request, which would often be the only one. This one is
-    // always there and due no later.
-    let mut always_due = tokio::time::interval(limits.head_timeout);
+    let mut timer = pin!(keep_a_timer(limits.head_timeout));
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &limits.places) => accepted,
-            _ = always_due.tick() => continue,
+            never = &mut timer => match never {},
             _ = stop.wait_for(|stop| *stop) => break,
         };
         let (stream, address, place) = accepted;
@@ -147,6 +145,16 @@ async fn talk<A: Answer, S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     let _ = watcher.watch(connection).await;
 }
 
+/// COMPAT: tokio interrupts its driver, by a system call, for each timer that is due before all others.
+/// Connections start one with each request, which would often be the only one. This one is always
+/// there and due no later.
+async fn keep_a_timer(head_timeout: Duration) -> Infallible {
+    let mut timer = tokio::time::interval(head_timeout);
+    loop {
+        timer.tick().await;
+    }
+}
+
 /// A connection that has a place. It is accepted first: a listener that nobody asks must not hold
 /// a place that another one needs.
 async fn accept(
@@ -170,5 +178,65 @@ async fn accept(
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// Answers when it is told to.
+    #[derive(Clone)]
+    struct Slow(Arc<Semaphore>);
+
+    impl Answer for Slow {
+        async fn answer(&self, _: hyper::Request<Incoming>, _: Peer) -> Response {
+            self.0.acquire().await.expect("it stays open").forget();
+            Response::new(Body::from("done"))
+        }
+    }
+
+    async fn ask(address: SocketAddr) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.expect("connected");
+        let request = b"GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).await.expect("sent");
+        stream
+    }
+
+    async fn answer_to(mut stream: TcpStream) -> String {
+        let mut answer = String::new();
+        let read = stream.read_to_string(&mut answer).await;
+        read.expect("an answer");
+        answer
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_place_gets_it_however_long_that_takes() {
+        let listener = bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let head_timeout = Duration::from_millis(20);
+        let limits = Limits {
+            max_head: 16 * 1024,
+            head_timeout,
+            places: Arc::new(Semaphore::new(1)),
+        };
+        let answers = Arc::new(Semaphore::new(0));
+        let (stop, stopped) = watch::channel(false);
+        let slow = Slow(Arc::clone(&answers));
+        let serving = tokio::spawn(serve(listener, None, slow, limits, stopped));
+
+        let (first, second) = (ask(address).await, ask(address).await);
+        // It is time itself that must do no harm.
+        tokio::time::sleep(head_timeout * 5).await;
+        answers.add_permits(2);
+        for stream in [first, second] {
+            let answer = answer_to(stream).await;
+            assert!(answer.ends_with("done"), "{answer:?}");
+        }
+        stop.send(true).expect("it is served");
+        serving.await.expect("it ends");
     }
 }
