@@ -238,12 +238,14 @@ fn postgres_address(config: &Config) -> Result<PostgresAddress, Failure> {
         url,
         password,
         ca_file,
+        prepared,
     } = &config.database
     else {
         return Err(Failure::Usage("the database is not PostgreSQL".into()));
     };
     let password = password.as_ref().map(Secret::expose);
     PostgresAddress::new(url.expose(), password, ca_file.as_deref())
+        .map(|address| address.prepared(*prepared))
         .map_err(|why| Failure::Usage(format!("{}: database: {why}", config.path.display())))
 }
 

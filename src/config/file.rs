@@ -25,6 +25,9 @@ pub struct File {
     /// PEM file with the only authorities to trust about the database's certificate; the system's
     /// by default.
     pub database_ca_file: Option<PathBuf>,
+    /// Whether statements that run often are prepared at the database; true by default. Behind a
+    /// pooler that says that it is one they never are.
+    pub database_prepared: Option<bool>,
     /// Folder with templates that replace built-in ones of the same name.
     pub templates_path: Option<PathBuf>,
     /// What to log: `error`, `warn`, `info`, `debug` or `trace`. `RUST_LOG` wins.

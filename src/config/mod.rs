@@ -68,6 +68,8 @@ pub enum Database {
         /// From the environment.
         password: Option<Secret>,
         ca_file: Option<PathBuf>,
+        /// Whether statements may be prepared.
+        prepared: bool,
     },
     /// The file at this path.
     Sqlite(PathBuf),
@@ -231,6 +233,7 @@ impl Config {
                     .ok()
                     .map(Secret::new),
                 ca_file: file.database_ca_file.map(|p| folder.join(p)),
+                prepared: file.database_prepared.unwrap_or(true),
             },
             None => Database::Sqlite(data_path.join("invited.sqlite")),
         };

@@ -56,7 +56,7 @@ def test_an_invite_gives_exactly_its_accounts(stack, tmp_path, bouncer):
     assert site.register(fixed, "theo").accepted
 
 
-@pytest.mark.parametrize("way", ["directly", "over TLS", "through PgBouncer"])
+@pytest.mark.parametrize("way", ["directly", "over TLS", "through PgBouncer", "switched off"])
 def test_statements_are_prepared_only_in_a_session_of_the_servers_own(stack, tmp_path, way):
     database = started(stack, Postgres())
     database.sql("alter system set log_statement = 'all'", database="postgres")
@@ -67,10 +67,13 @@ def test_statements_are_prepared_only_in_a_session_of_the_servers_own(stack, tmp
         database.show_certificate(certificates.certificate, certificates.key)
         node = Node(tmp_path / "node", f"{database.url}?sslmode=require")
         node.config.write_text(f'database_ca_file = "{certificates.authority}"\n{node.config.read_text()}')
-        started(stack, node)
     else:
         door = started(stack, PgBouncer(database)) if way == "through PgBouncer" else database
-        node = started(stack, Node(tmp_path / "node", door.url))
+        node = Node(tmp_path / "node", door.url)
+    if way == "switched off":
+        node.config.write_text(f"database_prepared = false\n{node.config.read_text()}")
+    started(stack, node)
+    unnamed = way in ("through PgBouncer", "switched off")
     headers = {"Authorization": f"Bearer {node.key()}"}
     with httpx.Client(base_url=node.url, headers=headers) as http:
         for _ in range(2):
@@ -81,7 +84,7 @@ def test_statements_are_prepared_only_in_a_session_of_the_servers_own(stack, tmp
     for sql in (r"insert into\s+invites", r"select id, kind"):
         names = re.findall(rf"execute (\S+):\s+{sql}", said)
         assert len(names) >= 2, sql
-        assert all((name == "<unnamed>") == (way == "through PgBouncer") for name in names), names
+        assert all((name == "<unnamed>") == unnamed for name in names), names
 
 
 def test_two_nodes_share_one_database(stack, tmp_path):

@@ -28,6 +28,7 @@ pub struct Address {
     /// One for each host, so that one which is silent keeps nobody from the next.
     hosts: Vec<Config>,
     pub(super) tls: MakeRustlsConnect,
+    prepared: bool,
 }
 
 impl Address {
@@ -50,7 +51,16 @@ impl Address {
                 .map(|at| alone(&config, at))
                 .collect(),
             tls: MakeRustlsConnect::new(tls(ca_file)?),
+            prepared: true,
         })
+    }
+
+    /// Whether statements may be prepared where a session seems to be one process of the server, as
+    /// they are by default.
+    #[must_use]
+    pub fn prepared(mut self, prepared: bool) -> Self {
+        self.prepared = prepared;
+        self
     }
 
     /// A connection that can write, and the task that moves its bytes: of the first host that gives
@@ -60,7 +70,7 @@ impl Address {
         let mut refusals = Vec::new();
         for config in &self.hosts {
             // Boxed, since the state of a TLS handshake is large.
-            let attempt = Box::pin(connect(config, &self.tls));
+            let attempt = Box::pin(connect(config, &self.tls, self.prepared));
             let why = match tokio::time::timeout(CONNECT / hosts, attempt).await {
                 Ok(Ok(session)) => return Ok(session),
                 Ok(Err(why)) => why,
@@ -141,7 +151,11 @@ fn alone(config: &Config, at: usize) -> Config {
     one
 }
 
-async fn connect(config: &Config, tls: &MakeRustlsConnect) -> Result<Session, String> {
+async fn connect(
+    config: &Config,
+    tls: &MakeRustlsConnect,
+    prepared: bool,
+) -> Result<Session, String> {
     let (client, connection) = config.connect(tls.clone()).await.map_err(|e| chain(&e))?;
     tokio::spawn(async move {
         // Whoever waits for an answer is told by its own error.
@@ -152,7 +166,7 @@ async fn connect(config: &Config, tls: &MakeRustlsConnect) -> Result<Session, St
         Some(row) if row.get::<_, &str>(0) == "on" => {
             Err("it is a read-only replica; name the primary".into())
         }
-        _ => Session::new(client).await.map_err(|e| chain(&e)),
+        _ => Session::new(client, prepared).await.map_err(|e| chain(&e)),
     }
 }
 

@@ -26,15 +26,16 @@ struct Prepared {
 }
 
 impl Session {
-    pub(super) async fn new(client: Client) -> Result<Self, Error> {
-        let ours = is_one_process(&client).await?;
+    pub(super) async fn new(client: Client, prepared: bool) -> Result<Self, Error> {
+        let ours = prepared && is_one_process(&client).await?;
         Ok(Self {
             client,
             prepared: ours.then(Mutex::default),
         })
     }
 
-    /// `sql`, prepared for parameters of these types; `None` if that must not be.
+    /// `sql`, prepared for parameters of these types; `None` if that must not or cannot be. Running
+    /// it as it is then tells why, or does what is wanted.
     pub(super) async fn prepare(
         &self,
         sql: &'static str,
@@ -51,7 +52,10 @@ impl Session {
         if known.is_some() {
             return Ok(known);
         }
-        let statement = self.client.prepare_typed(sql, types).await?;
+        let statement = match self.client.prepare_typed(sql, types).await {
+            Err(error) if error.as_db_error().is_some() => return Ok(None),
+            statement => statement?,
+        };
         lock().push(Prepared {
             sql,
             types: types.to_vec(),
