@@ -58,10 +58,12 @@ pub fn hash(parts: &[&str]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// `N` random bytes, fit for secrets: of a generator in this thread (`ChaCha`) that the system seeds, and
-/// seeds anew again and again.
+/// `N` random bytes of the system's. A generator in the process would be quicker, but a virtual machine
+/// that is put back to a former state would go through the same secrets again.
 pub fn random_bytes<const N: usize>() -> [u8; N] {
-    rand::random()
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system gives random bytes once it has started");
+    bytes
 }
 
 /// `N` random bytes as base64url without padding; never begins with `-`, which command lines
