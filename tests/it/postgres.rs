@@ -19,6 +19,15 @@ async fn client(url: &str) -> Client {
     client
 }
 
+/// A node on the database.
+async fn desk(url: &str) -> Desk {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    Desk {
+        app: app(folder.path(), "", open_postgres(url).await),
+        folder,
+    }
+}
+
 async fn refusal(url: &str) -> String {
     let address = PostgresAddress::new(url, None, None).expect("a good address");
     match Store::open_postgres(address).await {
@@ -66,11 +75,7 @@ async fn postgres_prepares_every_statement() {
 #[tokio::test]
 async fn a_table_that_changes_under_a_prepared_statement_is_read_all_the_same() {
     let url = Server::get().new_database().await;
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let desk = Desk {
-        app: app(folder.path(), "", open_postgres(&url).await),
-        folder,
-    };
+    let desk = desk(&url).await;
     let token = desk.invite(|_| {}).await.token;
     let client = client(&url).await;
     for length in [4000, 5000] {
@@ -92,11 +97,7 @@ async fn two_nodes_that_start_together_make_the_tables_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_of_this_version_work_and_start_beside_one_of_the_next() {
     let url = Server::get().new_database().await;
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let desk = Desk {
-        app: app(folder.path(), "", open_postgres(&url).await),
-        folder,
-    };
+    let desk = desk(&url).await;
     let before = desk.invite(|_| {}).await.token;
     // What the next version does when its first node starts: it adds, and takes nothing away.
     let next = "alter table invites add column colour text;
@@ -165,11 +166,7 @@ async fn people_racing_on_two_nodes_get_no_more_than_the_invite_gives() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_the_server_ends_is_replaced_and_nothing_is_done_twice() {
     let url = Server::get().new_database().await;
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let desk = Desk {
-        app: app(folder.path(), "", open_postgres(&url).await),
-        folder,
-    };
+    let desk = desk(&url).await;
     let token = desk.invite(|new| new.max_uses = None).await.token;
     let admin = client(&url).await;
     let (mut made, mut unknown) = (0, 0);
@@ -286,11 +283,7 @@ async fn too_many_connections_are_an_error_with_that_name_and_no_hang() {
     );
     admin.batch_execute(&setup).await.expect("it is set up");
     let url = url.replace("test@", &format!("{user}@"));
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let desk = Desk {
-        app: app(folder.path(), "", open_postgres(&url).await),
-        folder,
-    };
+    let desk = desk(&url).await;
     // The writer has the only connection, so whoever reads gets none.
     let refused = desk.app.look_up(desk.host(), "A-good-looking-token").await;
     let Err(Error::StoreUnavailable(_)) = &refused else {
