@@ -58,8 +58,8 @@ pub fn hash(parts: &[&str]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// `N` random bytes of the system's. A generator in the process would be quicker, but a virtual machine
-/// that is put back to a former state would go through the same secrets again.
+/// `N` random bytes of the system's, not of a generator in the process: a virtual machine that is put
+/// back to a former state would go through the same secrets again.
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the system gives random bytes once it has started");

@@ -2,8 +2,8 @@
 //! serves reads.
 //!
 //! * Every statement is sent unnamed and with its types, so that nothing of a session is needed:
-//!   `PgBouncer` may hand each transaction to another connection. Only where a session proves to be
-//!   one process of the server, what runs often is prepared there.
+//!   `PgBouncer` may hand each transaction to another connection. Only where a session is one
+//!   process of the server, as far as that can be told, what runs often is prepared there.
 //! * A group is one flight: `begin`, all statements, `commit`, without waiting in between.
 //! * The server's word decides. Where there is none, the outcome is unknown, and is told as such;
 //!   nothing is sent twice.
