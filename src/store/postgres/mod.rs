@@ -77,7 +77,7 @@ pub(super) async fn open(address: Address, jobs: mpsc::Receiver<Job>) -> Result<
         .wait_timeout(Some(READ_WAIT))
         .build()
         .map_err(|e| Error::Unavailable(Box::new(e)))?;
-    tokio::spawn(writer::write(address, session, jobs));
+    tokio::spawn(writer::write(pool.clone(), session, jobs));
     Ok(Readers(pool))
 }
 

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use deadpool::managed::Pool;
 use tokio::sync::mpsc;
 use tokio_postgres::Client;
 
@@ -28,14 +29,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const TRIES: usize = 5;
 
 /// The writer: takes the first change and everything already queued, and commits them together.
-pub(super) async fn write(address: Address, session: Session, mut jobs: mpsc::Receiver<Job>) {
+pub(super) async fn write(readers: Pool<Address>, session: Session, mut jobs: mpsc::Receiver<Job>) {
     let mut connection = Some(session);
     let mut batch = Vec::with_capacity(BATCH);
     let mut pause = FIRST_PAUSE;
     while jobs.recv_many(&mut batch, BATCH).await > 0 {
         let closed = |session: &Session| session.client.is_closed();
         if connection.as_ref().is_none_or(closed) {
-            connection = match address.connect().await {
+            connection = match readers.manager().connect().await {
                 Ok(session) => {
                     tracing::info!("connected to the database again");
                     pause = FIRST_PAUSE;
@@ -58,6 +59,8 @@ pub(super) async fn write(address: Address, session: Session, mut jobs: mpsc::Re
             && commit_batch(session, &mut batch).await.is_break()
         {
             connection = None;
+            // Those who read may have nobody at the other end either, and would each wait to find out.
+            readers.retain(|_, _| false);
         }
     }
 }
