@@ -318,7 +318,9 @@ impl App {
     /// The invite with this token, if it can be used now. Uses nothing up.
     pub async fn look_up(&self, host: &Host, token: &str) -> Result<(Invite, InviteToken), Error> {
         let token: InviteToken = token.parse().map_err(|_| Error::InviteUnknown)?;
-        let invite = self.find_invite(host, &token).await?;
+        let hash = token.hash(&host.domain);
+        let invite = self.store.recall_invite(&host.domain, &hash).await?;
+        let invite = invite.ok_or(Error::InviteUnknown)?;
         usable(&invite, self.clock.now())?;
         Ok((invite, token))
     }

@@ -178,11 +178,14 @@ macro_rules! select_invite {
             "
     select id, kind, localpart, registers, max_uses, uses, created_at, expires_at, revoked_at,
            landing_url, details, token_hash, token_sealed,
-           (select count(*)
-              from registrations
-             where invite_id = invites.id
-               and confirmed_at is null
-               and released_at is null),
+           case when uses > 0
+                then (select count(*)
+                        from registrations
+                       where invite_id = invites.id
+                         and confirmed_at is null
+                         and released_at is null)
+                else 0
+           end,
            creator
       from invites",
             $rest
@@ -308,6 +311,19 @@ impl Store {
     ) -> Result<Option<Invite>, Error> {
         let rows = self
             .read(FIND_BY_TOKEN, vec![token.0.into(), host.as_str().into()])
+            .await?;
+        rows.first().map(|row| invite(row, host)).transpose()
+    }
+
+    /// The invite with this token at this host, for showing it: what another process has just done
+    /// to it may not show for 10 ms.
+    pub async fn recall_invite(
+        &self,
+        host: &Domain,
+        token: &TokenHash,
+    ) -> Result<Option<Invite>, Error> {
+        let rows = self
+            .recall(FIND_BY_TOKEN, vec![token.0.into(), host.as_str().into()])
             .await?;
         rows.first().map(|row| invite(row, host)).transpose()
     }

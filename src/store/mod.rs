@@ -161,6 +161,15 @@ impl Store {
         }
     }
 
+    /// [`Store::read`], where what another process has changed may show 10 ms late; what this one has
+    /// changed shows at once.
+    async fn recall(&self, sql: &'static str, params: Vec<change::Value>) -> Result<Rows, Error> {
+        match &self.reads {
+            Readers::Postgres(_) => self.read(sql, params).await,
+            Readers::Sqlite(readers) => readers.recall(&Statement::new(sql, params)),
+        }
+    }
+
     /// Runs one `select` that may touch many rows.
     async fn scan(&self, sql: &'static str, params: Vec<change::Value>) -> Result<Rows, Error> {
         let statement = Statement::new(sql, params);

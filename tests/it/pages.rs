@@ -69,6 +69,25 @@ async fn links_that_differ_in_more_are_not_taken_for_each_other() {
 }
 
 #[tokio::test]
+async fn a_link_that_was_just_opened_and_is_withdrawn_says_so_at_once() {
+    let server = TestServer::start().await;
+    for _ in 0..5 {
+        let invite = server.create(json!({})).await;
+        page_of(&server, &invite).await;
+        page_of(&server, &invite).await;
+        let id = invite["id"].as_str().expect("an id");
+        let answer = server
+            .ask("POST", &format!("/api/v1/invites/{id}/revoke"), Value::Null)
+            .await;
+        assert_eq!(answer.json["state"], "revoked", "{answer:?}");
+        let token = invite["token"].as_str().expect("a token");
+        let address = format!("/invite?{token}");
+        let page = server.send("GET", &address, &[], "").await;
+        assert_eq!(page.status, 410, "{page:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_template_of_the_operator_may_do_with_a_token_what_it_likes() {
     let desk = Desk::with("templates_path = \"templates\"");
     let folder = desk.folder.path().join("templates");

@@ -4,6 +4,7 @@ use rusqlite::{CachedStatement, Connection};
 use tokio::sync::mpsc;
 
 use super::file::OpenedFile;
+use super::recent::Recent;
 use super::sync::{Committed, Syncing};
 use super::wire::{answers_of, classify, is_conflict};
 use crate::store::change::{Change, Rows};
@@ -18,6 +19,7 @@ pub(super) fn write(
     mut connection: Connection,
     mut jobs: mpsc::Receiver<Job>,
     file: &OpenedFile,
+    recent: &Recent,
     committed: &std::sync::mpsc::Sender<Committed>,
     syncing: &Syncing,
 ) {
@@ -42,6 +44,7 @@ pub(super) fn write(
         };
         let done = settle_batch(&mut connection, &mut batch, result);
         if !done.is_empty() {
+            recent.note_change();
             syncing.begin();
             committed
                 .send(done)
