@@ -94,8 +94,8 @@ macro_rules! insert_by_key {
 
 const INSERT_BY_KEY: &str = insert_by_key!("insert into", " on conflict do nothing");
 
-/// [`INSERT_BY_KEY`] with an array for each parameter. Invites of one use have random tokens, so
-/// that none is in another's way; looking for those would cost a tenth of it all.
+/// [`INSERT_BY_KEY`] for many. Invites of one use have random tokens, so that none is in another's
+/// way; looking for those would cost a tenth of it all.
 const INSERT_MANY: Many = Many {
     sqlite: insert_by_key!("insert or ignore into", ""),
     sql: insert_invite!(
@@ -103,12 +103,22 @@ const INSERT_MANY: Many = Many {
         "
     select new.id, new.host, token_hash, token_sealed, kind, localpart, registers, max_uses, 0,
            new.created_at, new.expires_at, landing_url, details, creator, request_id
-      from unnest($1::bytea[], $2::text[], $3::bytea[], $4::bytea[], $5::text[], $6::text[],
-                  $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[],
-                  $12::text[], $13::text[], $14::bytea[], $15::text[], $16::bytea[])
-           as new (id, host, token_hash, token_sealed, kind, localpart, registers, max_uses,
-                   created_at, expires_at, landing_url, details, creator, request_id,
-                   key_id, secret_hash)
+      from (select id, token_hash, token_sealed,
+                   ($5::text[])[place] as host,
+                   ($6::text[])[place] as kind,
+                   ($7::text[])[place] as localpart,
+                   ($8::bigint[])[place] as registers,
+                   ($9::bigint[])[place] as max_uses,
+                   ($10::bigint[])[place] as created_at,
+                   ($11::bigint[])[place] as expires_at,
+                   ($12::text[])[place] as landing_url,
+                   ($13::text[])[place] as details,
+                   ($14::text[])[place] as creator,
+                   ($15::bytea[])[place] as request_id,
+                   ($16::text[])[place] as key_id,
+                   ($17::bytea[])[place] as secret_hash
+              from unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bigint[])
+                   as each_row (id, token_hash, token_sealed, place)) as new
       join api_keys
         on api_keys.host = new.host
        and api_keys.id = new.key_id
@@ -124,6 +134,8 @@ const INSERT_MANY: Many = Many {
             Text, Bytes,
         ]
     },
+    // Id and token.
+    differs: &[0, 2, 3],
 };
 
 /// For any invite, with a key or without, if nobody else holds its name.

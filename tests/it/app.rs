@@ -540,3 +540,27 @@ on_both_engines! {
         assert_eq!(chosen, 1);
     }
 }
+
+on_both_engines! {
+    async fn invites_that_are_made_at_once_are_each_stored_as_it_is(desk: Desk) {
+        let host = desk.host();
+        let key = desk.app.create_key(host, NewKey::default()).await.expect("a key");
+        let key = desk.app.accept_key(host, &key.full_text()).await.expect("it is good");
+        // Some are alike, some are not; all are stored in a few groups.
+        let attempts = (0..60_i64).map(|n| {
+            let mut new = NewInvite::account();
+            new.details.note = (n % 3 > 0).then(|| format!("note {}", n % 3));
+            new.details.groups = vec!["everyone".to_owned(); usize::from(n % 7 == 0)];
+            if n % 4 > 0 {
+                new.lifetime = Lifetime::Seconds(n % 4 * 3_600);
+            }
+            new.landing_url = (n % 5 == 0).then(|| format!("https://elsewhere.example/{n}"));
+            desk.app.create_invite(host, new, By::Key(&key))
+        });
+        for made in join_all(attempts).await {
+            let made = made.expect("it is made");
+            let found = desk.app.find_invite(host, &made.token).await.expect("it is stored");
+            assert_eq!(format!("{found:?}"), format!("{:?}", made.invite));
+        }
+    }
+}

@@ -64,27 +64,28 @@ async fn collect(answer: RowStream) -> Result<Rows, tokio_postgres::Error> {
 
 /// The types of the parameters of `many`.
 pub(super) fn types_of(many: &Many) -> Vec<Type> {
-    let types = many.columns.iter().map(|column| match column {
+    let of = |at: usize| match many.columns[at] {
         Column::Bytes => Type::BYTEA_ARRAY,
         Column::Int => Type::INT8_ARRAY,
         Column::Text => Type::TEXT_ARRAY,
-    });
-    types.collect()
+    };
+    let each = many.differs.iter().map(|&at| of(at));
+    let places = std::iter::once(Type::INT8_ARRAY);
+    each.chain(places).chain(many.shared().map(of)).collect()
 }
 
-/// Runs one statement for all rows of parameters, which become one array for each column.
+/// Runs one statement for all rows of parameters, as [`Many`] says.
 pub(super) async fn execute_many(
     client: &Client,
     many: &'static Many,
     prepared: Option<Prepared>,
     rows: &[&Vec<Value>],
 ) -> Result<Rows, tokio_postgres::Error> {
-    let arrays: Vec<Box<dyn ToSql + Sync + Send + '_>> = many
-        .columns
-        .iter()
-        .enumerate()
-        .map(|(at, column)| array(*column, rows.iter().map(move |row| &row[at])))
-        .collect();
+    let (kinds, places) = kinds_of(many, rows);
+    let mut arrays: Vec<Box<dyn ToSql + Sync + Send + '_>> = Vec::new();
+    arrays.extend(many.differs.iter().map(|&at| column(many, rows, at)));
+    arrays.push(Box::new(places));
+    arrays.extend(many.shared().map(|at| column(many, &kinds, at)));
     let arrays = arrays.iter().map(|array| &**array as &(dyn ToSql + Sync));
     let answer = if let Some(prepared) = prepared {
         client.query_raw(&prepared, arrays).await?
@@ -95,12 +96,29 @@ pub(super) async fn execute_many(
     collect(answer).await
 }
 
-/// Values as one array; what does not belong there is null.
-fn array<'a>(
-    column: Column,
-    values: impl Iterator<Item = &'a Value>,
+/// One row of each kind, and for each row the place of its kind, which `PostgreSQL` counts from 1.
+fn kinds_of<'a>(many: &Many, rows: &[&'a Vec<Value>]) -> (Vec<&'a Vec<Value>>, Vec<i64>) {
+    let mut kinds: Vec<&Vec<Value>> = Vec::new();
+    let place = |row: &&'a Vec<Value>| {
+        let alike = |kind: &&Vec<Value>| many.shared().all(|at| kind[at] == row[at]);
+        let place = kinds.iter().position(alike).unwrap_or_else(|| {
+            kinds.push(row);
+            kinds.len() - 1
+        });
+        i64::try_from(place + 1).expect("a group is not that large")
+    };
+    let places = rows.iter().map(place).collect();
+    (kinds, places)
+}
+
+/// One column of `rows` as an array; what does not belong there is null.
+fn column<'a>(
+    many: &Many,
+    rows: &[&'a Vec<Value>],
+    at: usize,
 ) -> Box<dyn ToSql + Sync + Send + 'a> {
-    match column {
+    let values = rows.iter().map(|row| &row[at]);
+    match many.columns[at] {
         Column::Bytes => {
             let array = values.map(|value| match value {
                 Value::Bytes(bytes) => Some(bytes.as_slice()),
