@@ -387,7 +387,8 @@ async fn with_whole_body(
     if body.is_end_stream() {
         return Ok(Request::from_parts(parts, Body::empty()));
     }
-    let body = whole_body(body, limit, timeout).await?;
+    // Boxed: most requests have none, and their futures would be moved with room for it.
+    let body = Box::pin(whole_body(body, limit, timeout)).await?;
     Ok(Request::from_parts(parts, Body::from(body)))
 }
 

@@ -4,7 +4,7 @@
 //! `HEAD`, by link previews and by `redirect=false`.
 
 use axum::body::Body;
-use axum::extract::{Extension, RawQuery, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 
@@ -18,22 +18,22 @@ use crate::invite::NewInvite;
 /// Answers every method.
 pub async fn handle(
     State(site): State<Site>,
-    method: Method,
     Extension(peer): Extension<Peer>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    // Whole, since parts of it would be copies.
+    request: Request,
 ) -> Response {
-    let query = query.unwrap_or_default();
-    let mut response = if method == Method::OPTIONS {
+    let (method, headers) = (request.method(), request.headers());
+    let query = request.uri().query().unwrap_or_default();
+    let mut response = if *method == Method::OPTIONS {
         Response::new(Body::empty())
     } else {
-        match create(&site.app, site.host(), &method, &query, &headers).await {
+        match create(&site.app, site.host(), method, query, headers).await {
             Ok((status, location)) => respond(status, location),
             Err(Error::KeyRefused) => {
                 let limited = site.note_failure(peer).err();
-                refuse(&site, &headers, &limited.unwrap_or(Error::KeyRefused))
+                refuse(&site, headers, &limited.unwrap_or(Error::KeyRefused))
             }
-            Err(error) => refuse(&site, &headers, &error),
+            Err(error) => refuse(&site, headers, &error),
         }
     };
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
@@ -73,7 +73,7 @@ pub(in crate::http) async fn create(
     let key = app.accept_key(host, &key).await?;
     let mut new = NewInvite::account();
     new.details.source = Some(format!("api/token/{}", key.id()));
-    let created = app.create_invite(host, new, By::Key(&key)).await?;
+    let created = Box::pin(app.create_invite(host, new, By::Key(&key))).await?;
     let url = app.landing_url(host, &created.invite, &created.token);
     let location = HeaderValue::try_from(url).map_err(|e| Error::Internal(Box::new(e)))?;
     let status = if query.redirect {

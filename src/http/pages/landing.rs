@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use axum::body::Bytes;
-use axum::extract::{Extension, Path, RawQuery, State};
+use axum::extract::{Extension, Path, RawQuery, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use minijinja::context;
@@ -24,10 +24,10 @@ use crate::token::InviteToken;
 pub async fn landing(
     State(site): State<Site>,
     Extension(peer): Extension<Peer>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    request: Request,
 ) -> Response {
-    let view = match View::find(&site, peer, query.as_deref(), &headers).await {
+    let (query, headers) = (request.uri().query(), request.headers());
+    let view = match View::find(&site, peer, query, headers).await {
         Ok(view) => view,
         Err(error) => return problem_page(&site, &error),
     };
