@@ -475,6 +475,12 @@ pub(super) fn check_lifetime(kind: Kind, lifetime: Lifetime) -> Result<(), Error
 }
 
 pub(super) fn check_details(details: &Details) -> Result<(), Error> {
+    let own = [&details.source, &details.note].into_iter().flatten();
+    let texts = own.chain(&details.roles).chain(&details.groups);
+    // A byte takes six at the most in JSON, and a text three more; so most need not be written twice.
+    if details.extra.is_empty() && texts.map(|text| 3 + 6 * text.len()).sum::<usize>() < 1024 {
+        return Ok(());
+    }
     let size = serde_json::to_vec(details).map_or(usize::MAX, |json| json.len());
     if size > MAX_DETAILS {
         return Err(Error::invalid(

@@ -87,6 +87,8 @@ pub(in crate::http) async fn create(
 fn respond(status: StatusCode, location: HeaderValue) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
+    // With those that follow there are seven, which a map without room would be made anew for.
+    response.headers_mut().reserve(8);
     response.headers_mut().insert(header::LOCATION, location);
     response
 }
