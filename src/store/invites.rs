@@ -101,29 +101,28 @@ const INSERT_MANY: Many = Many {
     sql: insert_invite!(
         "insert into",
         "
-    select new.id, new.host, token_hash, token_sealed, kind, localpart, registers, max_uses, 0,
-           new.created_at, new.expires_at, landing_url, details, creator, request_id
-      from (select id, token_hash, token_sealed,
-                   ($5::text[])[place] as host,
-                   ($6::text[])[place] as kind,
-                   ($7::text[])[place] as localpart,
-                   ($8::bigint[])[place] as registers,
-                   ($9::bigint[])[place] as max_uses,
-                   ($10::bigint[])[place] as created_at,
-                   ($11::bigint[])[place] as expires_at,
-                   ($12::text[])[place] as landing_url,
-                   ($13::text[])[place] as details,
-                   ($14::text[])[place] as creator,
-                   ($15::bytea[])[place] as request_id,
-                   ($16::text[])[place] as key_id,
-                   ($17::bytea[])[place] as secret_hash
-              from unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bigint[])
-                   as each_row (id, token_hash, token_sealed, place)) as new
-      join api_keys
-        on api_keys.host = new.host
-       and api_keys.id = new.key_id
-       and api_keys.secret_hash = new.secret_hash
-       and (api_keys.expires_at is null or api_keys.expires_at >= new.created_at)
+    select new.id, kinds.host, token_hash, token_sealed,
+           ($6::text[])[place] as kind,
+           ($7::text[])[place] as localpart,
+           ($8::bigint[])[place] as registers,
+           ($9::bigint[])[place] as max_uses,
+           0 as uses,
+           ($10::bigint[])[place] as created_at,
+           ($11::bigint[])[place] as expires_at,
+           ($12::text[])[place] as landing_url,
+           ($13::text[])[place] as details,
+           ($14::text[])[place] as creator,
+           ($15::bytea[])[place] as request_id
+      from unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bigint[])
+           as new (id, token_hash, token_sealed, place)
+      join (unnest($5::text[], $10::bigint[], $16::text[], $17::bytea[]) with ordinality
+            as kinds (host, created_at, key_id, secret_hash, number)
+            join api_keys
+              on api_keys.host = kinds.host
+             and api_keys.id = kinds.key_id
+             and api_keys.secret_hash = kinds.secret_hash
+             and (api_keys.expires_at is null or api_keys.expires_at >= kinds.created_at))
+        on kinds.number = new.place
        and (max_per_day is null or last_invite = new.id)
     returning id"
     ),
