@@ -318,6 +318,15 @@ impl App {
     /// The invite with this token, if it can be used now. Uses nothing up.
     pub async fn look_up(&self, host: &Host, token: &str) -> Result<(Invite, InviteToken), Error> {
         let token: InviteToken = token.parse().map_err(|_| Error::InviteUnknown)?;
+        let invite = self.find_invite(host, &token).await?;
+        usable(&invite, self.clock.now())?;
+        Ok((invite, token))
+    }
+
+    /// [`App::look_up`] for showing the invite: what another process has just done to it may not show
+    /// for 10 ms.
+    pub async fn recall(&self, host: &Host, token: &str) -> Result<(Invite, InviteToken), Error> {
+        let token: InviteToken = token.parse().map_err(|_| Error::InviteUnknown)?;
         let hash = token.hash(&host.domain);
         let invite = self.store.recall_invite(&host.domain, &hash).await?;
         let invite = invite.ok_or(Error::InviteUnknown)?;

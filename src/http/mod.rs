@@ -208,7 +208,7 @@ impl Site {
     /// A token that somebody chose can be guessed; so whoever names too many that are unknown
     /// sees none of those for a while. Invites with one use have random tokens: they are shown.
     async fn look_up(&self, peer: Peer, token: &str) -> Result<(Invite, InviteToken), Error> {
-        match self.app.look_up(self.host(), token).await {
+        match self.app.recall(self.host(), token).await {
             Ok((invite, token)) if invite.max_uses == Some(1) => Ok((invite, token)),
             Err(Error::InviteUnknown) => {
                 self.note_failure(peer)?;

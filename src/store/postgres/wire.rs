@@ -96,15 +96,20 @@ pub(super) async fn execute_many(
     collect(answer).await
 }
 
+/// How many kinds are looked at before a row is taken for one of a new kind.
+const ALIKE: usize = 8;
+
 /// One row of each kind, and for each row the place of its kind, which `PostgreSQL` counts from 1.
 fn kinds_of<'a>(many: &Many, rows: &[&'a Vec<Value>]) -> (Vec<&'a Vec<Value>>, Vec<i64>) {
     let mut kinds: Vec<&Vec<Value>> = Vec::new();
     let place = |row: &&'a Vec<Value>| {
         let alike = |kind: &&Vec<Value>| many.shared().all(|at| kind[at] == row[at]);
-        let place = kinds.iter().position(alike).unwrap_or_else(|| {
+        let first = kinds.len().saturating_sub(ALIKE);
+        let known = kinds[first..].iter().position(alike);
+        let place = known.map_or(kinds.len(), |at| first + at);
+        if known.is_none() {
             kinds.push(row);
-            kinds.len() - 1
-        });
+        }
         i64::try_from(place + 1).expect("a group is not that large")
     };
     let places = rows.iter().map(place).collect();

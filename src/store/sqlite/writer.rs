@@ -34,7 +34,7 @@ pub(super) fn write(
             next => next,
         };
         let result = match file.check() {
-            Ok(()) => commit_together(&mut connection, next, &mut batch),
+            Ok(()) => commit_together(&mut connection, recent, next, &mut batch),
             Err(error) => {
                 batch.extend(first);
                 let reason = error.to_string();
@@ -42,9 +42,8 @@ pub(super) fn write(
                 continue;
             }
         };
-        let done = settle_batch(&mut connection, &mut batch, result);
+        let done = settle_batch(&mut connection, recent, &mut batch, result);
         if !done.is_empty() {
-            recent.note_change();
             syncing.begin();
             committed
                 .send(done)
@@ -56,6 +55,7 @@ pub(super) fn write(
 /// What of a group is committed; the rest of it is answered.
 fn settle_batch(
     connection: &mut Connection,
+    recent: &Recent,
     batch: &mut Vec<Job>,
     result: rusqlite::Result<Vec<Vec<Rows>>>,
 ) -> Committed {
@@ -69,7 +69,7 @@ fn settle_batch(
             let mut done = Vec::new();
             for job in std::mem::take(batch) {
                 let mut alone = Some(job);
-                match commit_together(connection, || alone.take(), batch) {
+                match commit_together(connection, recent, || alone.take(), batch) {
                     Ok(results) => {
                         let answers = batch.drain(..).map(|job| job.answer);
                         done.extend(answers.zip(results));
@@ -97,6 +97,7 @@ fn settle_batch(
 /// that it was rolled back.
 fn commit_together(
     connection: &mut Connection,
+    recent: &Recent,
     mut next: impl FnMut() -> Option<Job>,
     batch: &mut Vec<Job>,
 ) -> rusqlite::Result<Vec<Vec<Rows>>> {
@@ -115,7 +116,8 @@ fn commit_together(
             results.push(result?);
         }
         drop(last);
-        connection.prepare_cached("commit")?.raw_execute()?;
+        let mut commit = connection.prepare_cached("commit")?;
+        recent.while_changing(|| commit.raw_execute())?;
         Ok(results)
     };
     let result = run();
