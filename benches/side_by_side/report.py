@@ -17,9 +17,10 @@ METHOD = """\
 {rounds} visits of {seconds} s for each case, in interleaved rounds, all on loopback. Rates are those of this machine
 at this hour; only the ratios travel. Medians of the rounds; ± is half of what lies between the least and the greatest.
 Each visit starts its server on the same data as the visits before (stores of 10 million invites are not put back,
-PostgreSQL goes on with emptied tables); the page cache of the system is warm. CPU and bytes handed to the disk are
-those of all processes of the server, PostgreSQL's included, with a checkpoint at the end. Registrations go through a
-real Prosody without TLS, from connecting to the account's confirmation, each with a token of its own.
+PostgreSQL goes on with emptied tables); the page cache of the system is warm. CPU is that of all processes of the
+server, PostgreSQL's included; bytes are those that the disk took, whoever wrote them, after a checkpoint of PostgreSQL.
+Registrations go through a real Prosody without TLS, from connecting to the account's confirmation, each with a token
+of its own.
 """
 
 

@@ -1,6 +1,7 @@
-"""What processes cost, from Linux's own books under /proc."""
+"""What processes cost, from Linux's own books."""
 
 import os
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,27 +11,35 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Usage:
-    """Seconds of CPU and bytes handed to the disk."""
+    """Seconds of CPU of some servers, and bytes written to the disk, whoever wrote them."""
 
     cpu: float
     written: int
 
-    def __sub__(self, other):
-        return Usage(self.cpu - other.cpu, self.written - other.written)
 
-
-def usage(servers):
-    """Of these servers with all their children, those included that have ended."""
-    cpu, written = 0.0, 0
+def cpu(servers):
+    """Seconds of CPU of these servers with all their children, those included that have ended."""
+    seconds = 0.0
     for pid in family([server.process.pid for server in servers]):
         try:
-            stat = _stat(pid)
-            io = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
+            seconds += sum(map(int, _stat(pid)[11:15])) / TICKS
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has just ended; its parent's books have it
-        cpu += sum(map(int, stat[11:15])) / TICKS
-        written += int(io["write_bytes"])
-    return Usage(cpu, written)
+    return seconds
+
+
+def written():
+    """Bytes that the disk of temporary files has taken so far.
+
+    The books of the processes would say what each of them wrote, but Linux books a whole piece of a file, up to
+    megabytes, for each page of it that changes (`write_bytes` in proc(5)).
+    """
+    os.sync()
+    device = os.stat(tempfile.gettempdir()).st_dev
+    books = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat")
+    if not books.exists():
+        raise SystemExit(f"{tempfile.gettempdir()} is on no disk of its own; set TMPDIR to a folder that is")
+    return int(books.read_text().split()[6]) * 512
 
 
 def family(pids):
@@ -70,26 +79,28 @@ class Watch:
         self._groups = groups
 
     def __enter__(self):
+        self._written = -written()
         self._before = self._now()
         return self
 
     def __exit__(self, *_):
         self._after = self._now()
+        self._written += written()
 
     @property
     def cost(self):
-        spent = [self._after[0][name] - self._before[0][name] for name in self._groups]
-        return Usage(sum(usage.cpu for usage in spent), sum(usage.written for usage in spent))
+        spent = (self._after[0][name] - self._before[0][name] for name in self._groups)
+        return Usage(sum(spent), self._written)
 
     @property
     def cores(self):
         before, after = self._before, self._after
         seconds = after[3] - before[3]
-        busy = {name: (after[0][name] - before[0][name]).cpu / seconds for name in self._groups}
+        busy = {name: (after[0][name] - before[0][name]) / seconds for name in self._groups}
         return {**busy, "load": (after[1] - before[1]) / seconds, "idle": (after[2] - before[2]) / seconds}
 
     def _now(self):
-        groups = {name: usage(servers) for name, servers in self._groups.items()}
+        groups = {name: cpu(servers) for name, servers in self._groups.items()}
         children = os.times()
         machine = Path("/proc/stat").read_text().split(maxsplit=6)
         idle = (int(machine[4]) + int(machine[5])) / TICKS  # waiting for the disk included
