@@ -320,22 +320,18 @@ impl Store {
         host: &Domain,
         token: &TokenHash,
     ) -> Result<Option<Invite>, Error> {
-        let rows = self
-            .read(FIND_BY_TOKEN, vec![token.0.into(), host.as_str().into()])
-            .await?;
+        let rows = self.read(FIND_BY_TOKEN, by_token(host, token)).await?;
         rows.first().map(|row| invite(row, host)).transpose()
     }
 
-    /// The invite with this token at this host, for showing it: what another process has just done
-    /// to it may not show for 10 ms.
+    /// [`Store::find_invite`] for showing it: what another process has just done to it may not show
+    /// for 10 ms.
     pub async fn recall_invite(
         &self,
         host: &Domain,
         token: &TokenHash,
     ) -> Result<Option<Invite>, Error> {
-        let rows = self
-            .recall(FIND_BY_TOKEN, vec![token.0.into(), host.as_str().into()])
-            .await?;
+        let rows = self.recall(FIND_BY_TOKEN, by_token(host, token)).await?;
         rows.first().map(|row| invite(row, host)).transpose()
     }
 
@@ -431,6 +427,11 @@ impl Store {
         let params = vec![host.as_str().into(), name.as_str().into(), now.0.into()];
         Ok(!self.read(NAME_IS_HELD, params).await?.is_empty())
     }
+}
+
+/// The parameters of [`FIND_BY_TOKEN`].
+fn by_token(host: &Domain, token: &TokenHash) -> Vec<Value> {
+    vec![token.0.into(), host.as_str().into()]
 }
 
 /// Adds the statements that store one invite.

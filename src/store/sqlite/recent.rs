@@ -134,6 +134,7 @@ mod tests {
     fn what_another_process_changed_shows_soon() {
         let recent = Recent::default();
         assert_eq!(ask(&recent, "one", 1, 10), 10);
+        // It is time itself that ends it.
         std::thread::sleep(RECENT);
         assert_eq!(ask(&recent, "one", 1, 11), 11);
     }
