@@ -1,7 +1,7 @@
 -- The way to the daemon: one question, one answer, a deadline (docs/bridge.md). Part of mod_invites.
 
 local async = require "util.async";
-local http = require "net.http";
+local http = module:require "invited_connection";
 local json = require "util.json";
 local timer = require "util.timer";
 
@@ -69,7 +69,7 @@ local function ask(operation, question)
 		done();
 	end
 	outstanding = outstanding + 1;
-	-- net.http has no deadline of its own. Not module:add_timer: that one falls silent when the module is unloaded.
+	-- Requests have no deadline of their own. Not module:add_timer: that one falls silent when the module is unloaded.
 	local timeout = timer.add_task(deadline, function ()
 		if finished then return; end
 		if request then http.destroy_request(request); end
@@ -111,4 +111,4 @@ local function ask(operation, question)
 	};
 end
 
-return { ask = ask; configure = configure };
+return { ask = ask; configure = configure; close = http.close };

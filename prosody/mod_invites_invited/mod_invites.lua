@@ -430,4 +430,5 @@ end
 function module.unload()
 	if upkeep then upkeep.stop(); end
 	if adhoc then adhoc.restore_commands(); end
+	if bridge then bridge.close(); end
 end

@@ -57,6 +57,7 @@ function fake_prosody.new(generation, options)
 			return {};
 		end;
 		destroy_request = function () fake.destroyed = true; end;
+		close = function () end;
 	};
 	local null = setmetatable({}, { __tostring = function () return "null"; end });
 	fakes["util.json"] = {
@@ -182,6 +183,7 @@ function fake_prosody.new(generation, options)
 			end };
 		end
 		assert(not fake.missing[name], "Failed to load plugin library '"..name.."'");
+		if name == "invited_connection" then return fakes["net.http"]; end
 		return assert(loadfile(folder..name..".lib.lua", "t", environment))();
 	end
 

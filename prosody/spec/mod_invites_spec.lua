@@ -51,7 +51,8 @@ for _, generation in ipairs(fake_prosody.generations) do
 				assert_denies(fake_prosody.new(generation):load());
 			end);
 
-			for _, part in ipairs({ "invited_adhoc"; "invited_bridge"; "invited_commands"; "invited_upkeep" }) do
+			local parts = { "invited_adhoc"; "invited_bridge"; "invited_commands"; "invited_connection"; "invited_upkeep" };
+			for _, part in ipairs(parts) do
 				it("without its file "..part, function ()
 					local fake = fake_prosody.new(generation);
 					fake.missing[part] = true;

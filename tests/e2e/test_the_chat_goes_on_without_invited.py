@@ -84,6 +84,24 @@ def test_an_outage_between_token_and_registration_is_no_lasting_refusal(site):
     assert site.invited.uses(token) == 1
 
 
+def test_questions_share_connections(site):
+    site.invited.start()
+    for number in range(5):
+        assert site.register(site.invited.invite()["token"], f"user{number}").accepted
+    assert site.bridge.questions >= 15, "of each token, of its use, and of what became of that"
+    assert site.bridge.connections < site.bridge.questions
+
+
+def test_a_restart_of_invited_between_two_registrations_goes_unnoticed(tmp_path):
+    site = Site(tmp_path / "site")
+    site.prosody.options["invited_url"] = site.invited.bridge_url  # nobody between them who would keep connections
+    with site:
+        for name in ("before", "afterwards"):
+            assert site.register(site.invited.invite()["token"], name).accepted
+            site.invited.stop()
+            site.invited.start()
+
+
 def test_the_module_loads_and_denies_without_a_secret(tmp_path):
     with Site(tmp_path / "site", options={"invited_secret_file": tmp_path / "there is none"}) as site:
         add_people(site)

@@ -40,7 +40,7 @@ class BridgeProxy:
     """Every question passes, except where a `Stop` waits for it.
 
     "asked" is the moment before invited hears of the question, "answered" the moment after it has answered
-    and before Prosody hears of that.
+    and before Prosody hears of that. `connections` and `questions` count those of Prosody.
     """
 
     def __init__(self, port, upstream):
@@ -48,6 +48,7 @@ class BridgeProxy:
         self._upstream = upstream
         self._stops = []
         self._server = None
+        self.connections = self.questions = 0
 
     def start(self):
         self._server = run(asyncio.start_server(self._serve, "127.0.0.1", self.port))
@@ -63,8 +64,10 @@ class BridgeProxy:
         return stop
 
     async def _serve(self, reader, writer):
+        self.connections += 1
         try:
             while request := await _message(reader):
+                self.questions += 1
                 operation = re.match(rb"POST /bridge/v1/(\w+) ", request)[1].decode()
                 await self._hold(operation, "asked")
                 answer = await self._ask(request)
