@@ -67,7 +67,8 @@ def main():
             print("\n".join(case.name for case in cases))
             return
         for round_ in range(options.rounds):
-            for case in cases:
+            # There and back, so that no case always comes after the same other one.
+            for case in cases if round_ % 2 == 0 else reversed(cases):
                 print(f"round {round_ + 1} of {options.rounds}: {case.name}: ", end="", file=sys.stderr, flush=True)
                 print(shortly(case.visit(options.seconds)), file=sys.stderr, flush=True)
         text = report(cases, options)

@@ -19,12 +19,13 @@ class PlainStream(Stream):
         return stream
 
 
-def registrations(port, tokens, streams):
-    """Registers one account with each token. A latency is that from connecting to the account's confirmation."""
-    return asyncio.run(_all(port, list(tokens), streams))
+def registrations(port, tokens, streams, name="user"):
+    """Registers one account with each token, and a number behind its name. A latency is that from connecting to the
+    account's confirmation."""
+    return asyncio.run(_all(port, list(tokens), streams, name))
 
 
-async def _all(port, tokens, streams):
+async def _all(port, tokens, streams, name):
     count = len(tokens)
     latencies = []
 
@@ -35,7 +36,7 @@ async def _all(port, tokens, streams):
             async with await PlainStream.open(port) as stream:
                 shown = await stream.present(token)
                 assert shown.accepted, shown
-                registered = await stream.register(f"user{number}", PASSWORD)
+                registered = await stream.register(f"{name}{number}", PASSWORD)
                 assert registered.accepted, registered
             latencies.append((time.perf_counter() - start) * 1000)
 
