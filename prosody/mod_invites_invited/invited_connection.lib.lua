@@ -9,6 +9,7 @@ local now = require "util.time".monotonic;
 local parse_url = require "socket.url".parse;
 
 local idle_for = 1; -- seconds; the daemon waits for longer before it hangs up, so that no request crosses that
+local most_idle = 16; -- connections; each holds one of the daemon's places
 
 local links = {}; -- connection -> link { conn, parser, authority, request, since }; one without a request is idle
 local idle = {}; -- authority -> idle links, the one that was used last at the end
@@ -25,22 +26,12 @@ local function hang_up(link, why)
 	if request then request.callback(why, 0, request); end
 end
 
+-- For the next question, unless enough of them wait for one.
 local function keep(link)
-	link.request, link.since = nil, now();
+	link.request = nil;
+	if closed or #idle[link.authority] >= most_idle then return hang_up(link); end
+	link.since = now();
 	table.insert(idle[link.authority], link);
-end
-
-local function answered(link, response)
-	if response.partial then return; end
-	local request, headers = link.request, response.headers;
-	local stays = response.httpversion == "1.1" and headers["content-length"] and (headers.connection or ""):lower() ~= "close";
-	if request and stays and not closed then
-		keep(link);
-	else
-		link.request = nil;
-		hang_up(link);
-	end
-	if request then request.callback(response.body, response.code, response); end
 end
 
 local function find_idle(authority)
@@ -51,12 +42,42 @@ local function find_idle(authority)
 	while idle[authority][1] do hang_up(idle[authority][1]); end
 end
 
+local function may_stay(link, response)
+	local length = tonumber(response.headers["content-length"]);
+	local last = (response.headers.connection or ""):lower() == "close" or response.httpversion ~= "1.1";
+	-- COMPAT: the parser of Prosody 0.12.3 leaves the body of some answers (301) unread
+	return not last and not link.failure and length == #(response.body or "");
+end
+
+-- Nobody hears of an answer while the parser is at work: who does may ask again at once, and would get what else came.
+local function take_in(link, data)
+	link.parser:feed(data);
+	local request, response = link.request, link.response;
+	link.response = nil;
+	if request and response then
+		if may_stay(link, response) then
+			keep(link);
+		else
+			link.request = nil;
+			hang_up(link);
+		end
+		request.callback(response.body, response.code, response);
+	elseif link.failure then
+		hang_up(link, link.failure);
+	end
+end
+
 local listener = { default_mode = "*a" };
 
 function listener.onattach(conn, request)
 	local link = { conn = conn; authority = request.authority; request = request };
-	local function fail(why) hang_up(link, why); end
-	link.parser = new_parser(function (response) answered(link, response); end, fail, "client");
+	link.parser = new_parser(function (response)
+		if response.partial then return; end
+		if link.response or not link.request then link.failure = "unexpected-answer"; end
+		link.response = link.response or response;
+	end, function (why)
+		link.failure = why;
+	end, "client");
 	links[conn], request.link = link, link;
 end
 
@@ -67,11 +88,11 @@ function listener.onconnect(conn)
 end
 
 function listener.onincoming(conn, data)
-	if links[conn] then links[conn].parser:feed(data); end
+	if links[conn] then take_in(links[conn], data); end
 end
 
 function listener.ondisconnect(conn, why)
-	if links[conn] then links[conn].parser:feed(nil); end -- an answer may end with the connection
+	if links[conn] then take_in(links[conn], nil); end -- an answer may end with the connection
 	if links[conn] then hang_up(links[conn], why or "closed"); end
 end
 
@@ -86,7 +107,7 @@ end
 -- As net.http.request; needs `options.method`, `headers` and `body`.
 local function request(url, options, callback)
 	local to = parse_url(url);
-	if to.scheme ~= "http" then return http.request(url, options, callback); end
+	if to.scheme ~= "http" or not to.host then return http.request(url, options, callback); end
 	local authority = to.authority:gsub("^.*@", "");
 	local text = { ("%s %s HTTP/1.1"):format(options.method, to.path); "Host: "..authority; "Content-Length: "..#options.body };
 	for name, value in pairs(options.headers) do table.insert(text, name..": "..value); end

@@ -6,6 +6,10 @@ local file = debug.getinfo(1, "S").source:match("^@(.*)spec/invited_connection_s
 -- The library, on a network whose other end a test plays: `net.conns` are the connections made so far.
 local function load_library()
 	local net = { conns = {}; clock = 0; https = {} };
+	function net.response(body, headers, version)
+		headers = headers or { ["content-length"] = tostring(#body) };
+		return { body = body; code = 200; httpversion = version or "1.1"; headers = headers };
+	end
 	local fakes = {};
 	fakes["net.connect"] = { connect = function (target, listener, _, data)
 		local conn = { target = target; sent = {} };
@@ -17,10 +21,8 @@ local function load_library()
 		end
 		function conn.open() listener.onattach(conn, data); listener.onconnect(conn); end
 		function conn.fail(why) listener.onfail(data, why); end
-		function conn.answer(body, headers, version)
-			headers = headers or { ["content-length"] = tostring(#body) };
-			listener.onincoming(conn, { body = body; code = 200; httpversion = version or "1.1"; headers = headers });
-		end
+		function conn.receive(...) listener.onincoming(conn, { ... }); end
+		function conn.answer(body, headers, version) conn.receive(net.response(body, headers, version)); end
 		table.insert(net.conns, conn);
 		if not net.slow then conn.open(); end
 	end };
@@ -28,8 +30,13 @@ local function load_library()
 		request = function (url) table.insert(net.https, url); return {}; end;
 		destroy_request = function () net.destroyed = true; end;
 	};
-	fakes["net.http.parser"] = { new = function (success)
-		return { feed = function (_, response) if response then success(response); end end };
+	fakes["net.http.parser"] = { new = function (success, failure)
+		return { feed = function (_, responses)
+			for _, response in ipairs(responses or {}) do
+				if response == "rubbish" then return failure("invalid-status-line"); end
+				success(response);
+			end
+		end };
 	end };
 	fakes["net.resolvers.basic"] = { new = function (host, port) return host.." "..port; end };
 	fakes["util.time"] = { monotonic = function () return net.clock; end };
@@ -37,7 +44,7 @@ local function load_library()
 		local scheme, authority, path = url:match("^(%w+)://([^/]+)(/.*)$");
 		return {
 			scheme = scheme; authority = authority; path = path;
-			host = authority:match("([^:@]+):?%d*$"); port = authority:match(":(%d+)$");
+			host = authority:gsub("^.*@", ""):match("^[^:]+"); port = authority:match(":(%d+)$");
 		};
 	end };
 	local environment = setmetatable({ require = function (name) return fakes[name]; end }, { __index = _G });
@@ -112,6 +119,7 @@ describe("connections to the daemon", function ()
 		["says that it closes"] = { { ["content-length"] = "3"; connection = "Close" } };
 		["ends with the connection"] = { {} };
 		["speaks HTTP/1.0"] = { { ["content-length"] = "3" }; "1.0" };
+		["was not read to its end"] = { { ["content-length"] = "30" } };
 	}) do
 		it("end after an answer that "..what, function ()
 			ask("1"); net.conns[1].answer("one", answer[1], answer[2]);
@@ -160,6 +168,31 @@ describe("connections to the daemon", function ()
 		assert.is_true(net.conns[1].closed);
 	end);
 
+	it("do not give the next question what came with the answer to this one", function ()
+		net.library.request("http://d:1/a", { method = "POST"; headers = {}; body = "1" }, function (content)
+			table.insert(answers, content);
+			ask("2", "http://d:1/a");
+		end);
+		net.conns[1].receive(net.response("one"), net.response("more"));
+		assert.is_true(net.conns[1].closed);
+		net.conns[2].answer("two");
+		assert.same({ "one"; { "two"; 200 } }, answers);
+	end);
+
+	it("fail the question to which the answer is none", function ()
+		ask("1"); net.conns[1].receive("rubbish");
+		assert.same({ { "invalid-status-line"; 0 } }, answers);
+		assert.is_true(net.conns[1].closed);
+	end);
+
+	it("wait for the next question sixteen at a time", function ()
+		for _ = 1, 20 do ask("1"); end
+		for _, conn in ipairs(net.conns) do conn.answer("one"); end
+		local open = 0;
+		for _, conn in ipairs(net.conns) do if not conn.closed then open = open + 1; end end
+		assert.same({ 20; 16 }, { #answers; open });
+	end);
+
 	it("end with the module, but not before their answers", function ()
 		ask("1"); ask("2"); net.conns[1].answer("one");
 		net.library.close();
@@ -169,9 +202,10 @@ describe("connections to the daemon", function ()
 		assert.is_true(net.conns[2].closed);
 	end);
 
-	it("leave https to Prosody", function ()
+	it("leave https, and addresses that are none, to Prosody", function ()
+		ask("1", "http://:5282/x");
 		net.library.destroy_request(ask("1", "https://daemon/x"));
-		assert.same({ "https://daemon/x" }, net.https);
+		assert.same({ "http://:5282/x"; "https://daemon/x" }, net.https);
 		assert.is_true(net.destroyed);
 		assert.same({}, net.conns);
 	end);

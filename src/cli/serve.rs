@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,8 +18,12 @@ use crate::http::tls::Tls;
 use crate::secret::{self, Secret};
 use crate::store::Store;
 
-/// Connections that XMPP servers may hold at a time; the module itself asks at most 256 things.
+/// Connections that XMPP servers may hold at a time; the module asks at most 256 things for each host.
 const BRIDGE_CONNECTIONS: usize = 1024;
+
+/// How long a connection of an XMPP server may wait for its next question at the least: longer than
+/// the module's own limit of 1 s, or a question would cross the end of its connection.
+const BRIDGE_PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) fn run(config: Config) -> Outcome {
     logging::start(&config);
@@ -74,7 +79,7 @@ async fn serve(app: App, secret: Secret) -> Outcome {
         places: Arc::new(Semaphore::new(config.http.max_connections)),
     };
     let bridge_limits = Limits {
-        head_timeout: config.http.request_timeout,
+        head_timeout: config.http.request_timeout.max(BRIDGE_PATIENCE),
         max_head: config.http.max_buffer_size,
         places: Arc::new(Semaphore::new(BRIDGE_CONNECTIONS)),
     };
