@@ -3,8 +3,8 @@
 local file = debug.getinfo(1, "S").source:match("^@(.*)spec/invited_connection_spec.lua$")
 	.."mod_invites_invited/invited_connection.lib.lua";
 
--- The library, on a network whose other end a test plays: `net.conns` are the connections made so far.
-local function load_library()
+-- The file, on a network whose other end a test plays: `net.conns` are the connections made so far.
+local function load_file()
 	local net = { conns = {}; clock = 0; https = {} };
 	function net.response(body, headers, version)
 		headers = headers or { ["content-length"] = tostring(#body) };
@@ -48,7 +48,7 @@ local function load_library()
 		};
 	end };
 	local environment = setmetatable({ require = function (name) return fakes[name]; end }, { __index = _G });
-	net.library = assert(loadfile(file, "t", environment))();
+	net.kept = assert(loadfile(file, "t", environment))();
 	return net;
 end
 
@@ -56,11 +56,11 @@ describe("connections to the daemon", function ()
 	local net, answers;
 
 	before_each(function ()
-		net, answers = load_library(), {};
+		net, answers = load_file(), {};
 	end);
 
 	local function ask(body, url)
-		return net.library.request(url or "http://127.0.0.1:5282/bridge/v1/lookup", {
+		return net.kept.request(url or "http://127.0.0.1:5282/bridge/v1/lookup", {
 			method = "POST"; headers = { Authorization = "Bearer s" }; body = body;
 		}, function (content, code) table.insert(answers, { content; code }); end);
 	end
@@ -94,7 +94,7 @@ describe("connections to the daemon", function ()
 	end);
 
 	it("may be asked again from within an answer", function ()
-		net.library.request("http://d:1/a", { method = "POST"; headers = {}; body = "1" }, function () ask("2", "http://d:1/a"); end);
+		net.kept.request("http://d:1/a", { method = "POST"; headers = {}; body = "1" }, function () ask("2", "http://d:1/a"); end);
 		net.conns[1].answer("one"); net.conns[1].answer("two");
 		assert.same({ { "two"; 200 } }, answers);
 		assert.equal(1, #net.conns);
@@ -148,14 +148,14 @@ describe("connections to the daemon", function ()
 	end);
 
 	it("end when nobody waits for the answer any more", function ()
-		net.library.destroy_request(ask("1"));
+		net.kept.destroy_request(ask("1"));
 		assert.is_true(net.conns[1].closed);
 		assert.same({}, answers);
 	end);
 
 	it("send nothing that was given up before they were there", function ()
 		net.slow = true;
-		net.library.destroy_request(ask("1"));
+		net.kept.destroy_request(ask("1"));
 		net.conns[1].open();
 		assert.same({}, net.conns[1].sent);
 		ask("2"); net.conns[1].answer("two");
@@ -169,7 +169,7 @@ describe("connections to the daemon", function ()
 	end);
 
 	it("do not give the next question what came with the answer to this one", function ()
-		net.library.request("http://d:1/a", { method = "POST"; headers = {}; body = "1" }, function (content)
+		net.kept.request("http://d:1/a", { method = "POST"; headers = {}; body = "1" }, function (content)
 			table.insert(answers, content);
 			ask("2", "http://d:1/a");
 		end);
@@ -195,7 +195,7 @@ describe("connections to the daemon", function ()
 
 	it("end with the module, but not before their answers", function ()
 		ask("1"); ask("2"); net.conns[1].answer("one");
-		net.library.close();
+		net.kept.close();
 		assert.same({ true; nil }, { net.conns[1].closed; net.conns[2].closed });
 		net.conns[2].answer("two");
 		assert.same({ "two"; 200 }, answers[2]);
@@ -204,7 +204,7 @@ describe("connections to the daemon", function ()
 
 	it("leave https, and addresses that are none, to Prosody", function ()
 		ask("1", "http://:5282/x");
-		net.library.destroy_request(ask("1", "https://daemon/x"));
+		net.kept.destroy_request(ask("1", "https://daemon/x"));
 		assert.same({ "http://:5282/x"; "https://daemon/x" }, net.https);
 		assert.is_true(net.destroyed);
 		assert.same({}, net.conns);
