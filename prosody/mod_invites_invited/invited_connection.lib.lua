@@ -55,12 +55,8 @@ local function take_in(link, data)
 	local request, response = link.request, link.response;
 	link.response = nil;
 	if request and response then
-		if may_stay(link, response) then
-			keep(link);
-		else
-			link.request = nil;
-			hang_up(link);
-		end
+		link.request = nil;
+		if may_stay(link, response) then keep(link); else hang_up(link); end
 		request.callback(response.body, response.code, response);
 	elseif link.failure then
 		hang_up(link, link.failure);
