@@ -82,7 +82,12 @@ impl App {
                 Error::InviteUsedUp
             });
         }
-        Ok(Error::NameHeld)
+        // Nobody else can be promised an account that is there; somebody is just changing it.
+        Ok(if invite.kind == Kind::Reset {
+            Error::InviteBusy
+        } else {
+            Error::NameHeld
+        })
     }
 
     /// Binds one use of a contact token to this attempt.

@@ -92,7 +92,8 @@ const RESTORE: &str = "
               and registrations.invite_id <> invites.id
               and registrations.confirmed_at is null
               and registrations.released_at is null
-              and registrations.kind <> 'contact'))
+              and registrations.kind <> 'contact'
+              and registrations.kind <> 'reset'))
     returning id";
 
 /// What is not to change is not written, so that two changes at once do not undo each other. Uses

@@ -166,7 +166,8 @@ const INSERT: &str = insert_invite!(
               and localpart = $17
               and confirmed_at is null
               and released_at is null
-              and kind <> 'contact')
+              and kind <> 'contact'
+              and kind <> 'reset')
         on conflict do nothing"
 );
 
@@ -248,7 +249,8 @@ const NAME_IS_HELD: &str = "
        and localpart = $2
        and confirmed_at is null
        and released_at is null
-       and kind <> 'contact'";
+       and kind <> 'contact'
+       and kind <> 'reset'";
 
 /// Which invites a list has; what is absent does not narrow it.
 #[derive(Debug, Clone, Default)]

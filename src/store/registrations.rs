@@ -44,13 +44,13 @@ const KEEP: &str = "
        and confirmed_at is null
        and released_at is null
        and kind <> 'contact'
-       and not exists (
+       and (kind = 'reset' or not exists (
            select 1
              from held_names
             where held_names.host = $3
               and held_names.localpart = $1
               and held_names.invite_id <> registrations.invite_id
-              and (held_names.expires_at is null or held_names.expires_at >= $2))
+              and (held_names.expires_at is null or held_names.expires_at >= $2)))
        and not exists (
            select 1
              from registrations other
@@ -62,7 +62,8 @@ const KEEP: &str = "
               and other.kind <> 'contact')
     returning id";
 
-/// Expiry is not looked at: it was when the token was presented (XEP-0445 §3).
+/// Expiry is not looked at: it was when the token was presented (XEP-0445 §3). A name that is kept
+/// free for a new account stands in no reset's way: that account is there already.
 const TAKE_USE: &str = "
     update invites
        set uses = uses + 1,
@@ -80,13 +81,13 @@ const TAKE_USE: &str = "
               and registrations.holder = $5
               and registrations.confirmed_at is null
               and registrations.released_at is null)
-       and not exists (
+       and (kind = 'reset' or not exists (
            select 1
              from held_names
             where held_names.host = $3
               and held_names.localpart = $4
               and held_names.invite_id <> invites.id
-              and (held_names.expires_at is null or held_names.expires_at >= $6))
+              and (held_names.expires_at is null or held_names.expires_at >= $6)))
        and not exists (
            select 1
              from registrations other

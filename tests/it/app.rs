@@ -376,6 +376,54 @@ on_both_engines! {
 }
 
 on_both_engines! {
+    async fn a_name_that_is_kept_for_a_newcomer_stands_in_no_resets_way(desk: Desk) {
+        let (app, host) = (&desk.app, desk.host());
+        let named = |kind: Kind| {
+            move |new: &mut NewInvite| {
+                new.localpart = Some("kim".parse().expect("a name"));
+                new.kind = kind;
+            }
+        };
+        let account = desk.invite(named(Kind::Account)).await.token;
+        let (first, second) = (
+            desk.invite(named(Kind::Reset)).await.token,
+            desk.invite(named(Kind::Reset)).await.token,
+        );
+        let reset = app.reserve(host, first.expose(), "kim", "a").await.expect("a use");
+        assert_eq!(app.reserve(host, first.expose(), "kim", "a").await.expect("the same use"), reset);
+        let other = app.reserve(host, second.expose(), "kim", "b").await;
+        assert!(matches!(other, Err(Error::InviteBusy)), "one at a time: {other:?}");
+        app.confirm(host, reset).await.expect("confirmed");
+
+        let invite = app.find_invite(host, &account).await.expect("it is there");
+        assert_eq!(invite.state(app.clock.now()), State::Open);
+        assert!(
+            matches!(app.check_name(host, "kim").await, Err(Error::NameHeld)),
+            "it is still kept"
+        );
+        app.reserve(host, account.expose(), "kim", "c").await.expect("a use");
+    }
+}
+
+on_both_engines! {
+    async fn a_reset_under_way_stands_in_no_new_invites_way(desk: Desk) {
+        let (app, host) = (&desk.app, desk.host());
+        let kim = |new: &mut NewInvite| new.localpart = Some("kim".parse().expect("a name"));
+        let reset = desk
+            .invite(|new| {
+                kim(new);
+                new.kind = Kind::Reset;
+            })
+            .await
+            .token;
+        app.reserve(host, reset.expose(), "kim", "a").await.expect("a use");
+        let made = desk.invite(kim).await;
+        app.revoke_invite(host, &made.invite).await.expect("revoked");
+        app.restore_invite(host, &made.invite).await.expect("restored");
+    }
+}
+
+on_both_engines! {
     async fn what_was_made_for_a_former_account_does_not_act_on_its_successor(desk: Desk) {
         let (app, host) = (&desk.app, desk.host());
         let of_nora = |new: &mut NewInvite| new.localpart = Some("nora".parse().expect("a name"));
