@@ -2,7 +2,7 @@
 
 local async = require "util.async";
 local now = require "util.time".monotonic;
-local usermanager = require "core.usermanager";
+local accounts = module:require "invited_accounts";
 
 local attempt_lasts = 30; -- seconds after which a reservation that nobody used is settled
 local users_every = 3600; -- seconds after which it is asked again whose invites are open
@@ -12,20 +12,7 @@ local open, asking, process = module:shared("open"), module:shared("asking"), mo
 local settle_as, new_token;
 local stopped, users_due = false, 0;
 
--- Those that keep accounts in Prosody's own store, where a look tells for certain. Others (LDAP, a database elsewhere) answer
--- "no such user" during an outage, too.
-local certain = { internal_hashed = true; internal_plain = true };
-
--- Whether the account exists; nil if Prosody cannot tell now. user_exists() alone would take a broken store, and a host whose
--- authentication module did not load, for a missing account.
-local function account_exists(username)
-	local _, broken = module:open_store("accounts"):get(username);
-	local exists, why = usermanager.user_exists(username, module.host);
-	if exists then return true; end
-	local provider = usermanager.get_provider(module.host);
-	if broken or why == "method not implemented" or not (provider and certain[provider.name]) then return nil; end
-	return false;
-end
+local doubtful = {}; -- reservations of which was said that nobody can tell what became of them
 
 -- What became of a reservation that nobody confirmed or released: "confirm", "release", or nil for "ask again later".
 local function judge(item)
@@ -39,12 +26,21 @@ local function judge(item)
 	local refused = not entry and (item.age or math.huge) < now() - process.since - 2;
 	local verdict = "confirm"; -- a reset or contact of an earlier process may have happened
 	if item.kind == "account" then
-		local exists = account_exists(item.username);
-		if exists == nil then return nil; end
+		local exists = accounts.account_exists(item.username);
+		if exists == nil then
+			if not doubtful[item.reservation] then
+				module:log("warn", "It cannot be told now whether the account %s@%s was made, so a use of its invite stays taken. "
+					.."The log has more about storage or authentication; `invited doctor` says how to settle it by hand.",
+					item.username, module.host);
+			end
+			doubtful[item.reservation] = true;
+			return nil;
+		end
 		verdict = exists and "confirm" or "release";
-	elseif refused or entry and item.kind == "contact" then
+	elseif refused or entry then -- what happened in this process was said at once
 		verdict = "release";
 	end
+	doubtful[item.reservation] = nil;
 	if entry then entry.holder.id = new_token(); end -- its session cannot reserve this use again while it is settled
 	return verdict;
 end
@@ -70,9 +66,8 @@ end
 
 -- Whether the account is no more, or not to be used any more. Who cannot be looked at is not gone.
 local function is_gone(username)
-	local exists = account_exists(username);
-	return exists == false
-		or exists and usermanager.user_is_enabled ~= nil and not usermanager.user_is_enabled(username, module.host);
+	local exists = accounts.account_exists(username);
+	return exists == false or exists and accounts.account_is_disabled(username);
 end
 
 -- The daemon may have been away when an account was deleted, and `prosodyctl deluser` tells a running Prosody nothing.

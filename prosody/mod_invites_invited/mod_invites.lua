@@ -45,6 +45,7 @@ end
 
 local bridge = part("invited_bridge");
 local commands, adhoc, upkeep = part("invited_commands"), part("invited_adhoc"), part("invited_upkeep");
+local accounts = part("invited_accounts");
 
 -- Also for mod_invites_api, which is another module.
 ask = bridge and bridge.ask or function ()
@@ -355,6 +356,8 @@ local function claim(event)
 		return refuse(event, refusal("cancel", "not-allowed", "This invite is for another account."));
 	elseif exists and not reset then
 		return; -- Prosody answers conflict, and the client may try another name with its invite untouched
+	elseif not exists and accounts and not accounts.can_be_stored(username) then
+		return refuse(event, refusal("modify", "not-acceptable", "This name is too long for this server. Choose a shorter one."));
 	elseif event.password ~= nil and (stringprep.saslprep(event.password) or "") == "" then
 		return refuse(event, refusal("modify", "not-acceptable", "This password cannot be used. Choose another one."));
 	end

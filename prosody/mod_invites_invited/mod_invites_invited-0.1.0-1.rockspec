@@ -15,6 +15,7 @@ dependencies = {
 build = {
 	type = "builtin",
 	modules = {
+		["mod_invites.invited_accounts"] = "invited_accounts.lib.lua",
 		["mod_invites.invited_adhoc"] = "invited_adhoc.lib.lua",
 		["mod_invites.invited_bridge"] = "invited_bridge.lib.lua",
 		["mod_invites.invited_commands"] = "invited_commands.lib.lua",

@@ -107,6 +107,14 @@ function fake_prosody.new(generation, options)
 		end;
 	};
 	fakes["util.human.io"] = { parse_duration = modern and function (s) return s == "1h" and 3600 or nil; end or nil };
+	-- Files whose names may have as many bytes as `fake.longest_file` says.
+	fakes["util.datamanager"] = { getpath = function (name, host, store, ext) return host.."/"..store.."/"..name.."."..ext; end };
+	fakes["lfs"] = { attributes = function (path)
+		local file = path:match("[^/]*$");
+		if #file > (fake.longest_file or 255) then return nil, "cannot obtain information from '"..path.."': File name too long"; end
+		return nil, "cannot obtain information from '"..path.."': No such file or directory";
+	end };
+	fakes["core.storagemanager"] = { get_driver = function () return {}, fake.driver or "internal"; end };
 	fakes["core.usermanager"] = {
 		user_exists = function (name)
 			if fake.no_authentication then return nil, "method not implemented"; end

@@ -51,7 +51,9 @@ for _, generation in ipairs(fake_prosody.generations) do
 				assert_denies(fake_prosody.new(generation):load());
 			end);
 
-			local parts = { "invited_adhoc"; "invited_bridge"; "invited_commands"; "invited_connection"; "invited_upkeep" };
+			local parts = {
+				"invited_accounts"; "invited_adhoc"; "invited_bridge"; "invited_commands"; "invited_connection"; "invited_upkeep";
+			};
 			for _, part in ipairs(parts) do
 				it("without its file "..part, function ()
 					local fake = fake_prosody.new(generation);
@@ -268,6 +270,18 @@ for _, generation in ipairs(fake_prosody.generations) do
 				assert.equal(0, fake:count("reserve"));
 			end);
 
+			it("only a name that can be stored", function ()
+				local fake = desk();
+				local session, long = shown(fake), ("n"):rep(250);
+				local event = fake:register({ username = long; session = session });
+				assert.same({ false; "modify"; "not-acceptable" }, { event.allowed; event.error_type; event.error_condition });
+				assert.is_false(fake:register({ username = long }).allowed);
+				assert.same({ 0; 0 }, { fake:count("reserve"); fake:count("check_name") });
+				assert.is_true(fake:register({ username = ("n"):rep(249); session = session }).allowed);
+				fake.driver = "sql";
+				assert.is_true(fake:register({ username = long; session = session }).allowed);
+			end);
+
 			it("for a caller without a session", function ()
 				local fake = desk();
 				assert.is_true(fake:register({ username = "theo"; validated_invite = fake.env.get(token) }).allowed);
@@ -357,6 +371,53 @@ for _, generation in ipairs(fake_prosody.generations) do
 				tick(fake);
 				assert.equal("a", fake:question("confirm").reservation);
 				assert.equal("b", fake:question("release").reservation);
+			end);
+
+			it("what is known not to have happened in this process", function ()
+				for _, kind in ipairs({ "account"; "contact"; "reset" }) do
+					local fake = desk();
+					local friendly = fake.daemon;
+					fake.shared.open.a = { at = fake.clock; holder = { id = "h" } };
+					fake.accounts.theo = kind ~= "account" and {} or nil;
+					fake.daemon = function (operation, question)
+						if operation ~= "open" then return friendly(operation, question); end
+						return 200, { reservations = { { reservation = "a"; username = "theo"; kind = kind; age = 60 } } };
+					end;
+					tick(fake);
+					assert.equal(0, fake:count("release"), "the attempt may be under way");
+					fake.clock = fake.clock + 30;
+					tick(fake);
+					assert.same({ 1; 0 }, { fake:count("release"); fake:count("confirm") }, kind);
+				end
+			end);
+
+			it("an attempt at a name that cannot be stored, since no account came of it", function ()
+				local fake = desk();
+				local friendly = fake.daemon;
+				fake.clock, fake.shared.process.since, fake.broken_store = 1000, 0, true;
+				fake.daemon = function (operation, question)
+					if operation ~= "open" then return friendly(operation, question); end
+					return 200, { reservations = { { reservation = "a"; username = ("n"):rep(250); kind = "account"; age = 60 } } };
+				end;
+				tick(fake);
+				assert.equal("a", fake:question("release").reservation);
+			end);
+
+			it("nothing without saying so, once", function ()
+				local fake = desk();
+				local friendly = fake.daemon;
+				fake.clock, fake.shared.process.since, fake.broken_store = 1000, 0, true;
+				fake.daemon = function (operation, question)
+					if operation ~= "open" then return friendly(operation, question); end
+					return 200, { reservations = { { reservation = "a"; username = "theo"; kind = "account"; age = 60 } } };
+				end;
+				tick(fake);
+				tick(fake);
+				local said = 0;
+				for _, line in ipairs(fake.logged) do
+					if line.text:find("theo@chat.example", 1, true) then said = said + 1; end
+				end
+				assert.equal(1, said);
 			end);
 
 			local faults = { "broken_store"; "no_authentication"; "provider" };

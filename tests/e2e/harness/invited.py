@@ -28,6 +28,7 @@ listen = "127.0.0.1:{bridge_port}"
 secret_file = "bridge.secret"
 
 [hosts."localhost"]
+{host_options}
 
 [hosts."localhost".xmpp]
 address = "127.0.0.1:{xmpp_port}"
@@ -38,7 +39,17 @@ ca_file = {authority}
 class Invited(Server):
     """`invited serve`, with the XMPP server at `xmpp_port` and the certificates of `authority`."""
 
-    def __init__(self, directory, *, xmpp_port, authority, log_level="debug", max_connections=4096, database=None):
+    def __init__(
+        self,
+        directory,
+        *,
+        xmpp_port,
+        authority,
+        log_level="debug",
+        max_connections=4096,
+        database=None,
+        host_options="",
+    ):
         directory.mkdir(parents=True)
         self.directory = directory
         self.data = directory / "data"
@@ -56,6 +67,7 @@ class Invited(Server):
                 url=self.url,
                 bridge_port=self.bridge_port,
                 max_connections=max_connections,
+                host_options=host_options,
                 xmpp_port=xmpp_port,
                 authority=json.dumps(str(authority)),
             )
