@@ -4,6 +4,7 @@ local async = require "util.async";
 local http = module:require "invited_connection";
 local json = require "util.json";
 local timer = require "util.timer";
+local is_utf8 = require "util.encodings".utf8.valid;
 
 local deadline = 2.5; -- seconds for one question; a slow daemon must not hold up whole s2s streams
 local max_outstanding = 256;
@@ -16,6 +17,64 @@ local base_url, secret;
 local function trouble(code, detail, condition)
 	return { code = code; detail = detail; type = "wait"; condition = condition or "remote-server-timeout" };
 end
+
+-- What is used of each answer, and its type. Where something else comes, nothing was answered, so callers need not look.
+local function text(value) -- that XML can carry
+	return type(value) == "string" and is_utf8(value) and not value:find("[^%C\t\n\r]");
+end
+local function word(value) return type(value) == "string" and value:find("^%l[%l-]*$") ~= nil; end
+local function flag(value) return type(value) == "boolean"; end
+local function whole(value)
+	return type(value) == "number" and value % 1 == 0 and value >= 0 and value < 253402300800; -- the year 10000
+end
+local function maybe(check)
+	return function (value) return value == nil or value == json.null or check(value); end;
+end
+local function list_of(check)
+	return function (value)
+		if type(value) ~= "table" then return false; end
+		for key, item in pairs(value) do
+			if type(key) ~= "number" or not check(item) then return false; end
+		end
+		return true;
+	end;
+end
+local function object(members)
+	return function (value)
+		if type(value) ~= "table" or value == json.null then return false; end
+		for name, check in pairs(members) do
+			if not check(value[name]) then return false; end
+		end
+		return true;
+	end;
+end
+
+local function an_invite(reservation)
+	return object({
+		type = text; jid = text; uri = text; allow_registration = flag; reservation = reservation;
+		id = maybe(text); token = maybe(text); username = maybe(text); inviter = maybe(text); landing_page = maybe(text);
+		reusable = maybe(flag); created_at = maybe(whole); expires = maybe(whole);
+		additional_data = maybe(object({
+			allow_reset = maybe(text); roster_subscription = maybe(text); note = maybe(text);
+			roles = maybe(list_of(text)); groups = maybe(list_of(text));
+		}));
+	});
+end
+
+local anything = object({});
+local answers = {
+	create = an_invite(maybe(text)); lookup = an_invite(maybe(text)); claim_contact = an_invite(text);
+	reserve = object({ reservation = text });
+	open = object({ reservations = list_of(object({
+		reservation = text; username = text; kind = text; age = maybe(whole);
+	})) });
+	pending = object({ invites = list_of(an_invite(maybe(text))); next = maybe(text) });
+	creators = object({ users = list_of(text); next = maybe(text) });
+	key_create = object({ key = text });
+	key_list = object({ keys = list_of(object({ id = text; name = maybe(text) })) });
+	api_create = object({ status = whole; location = maybe(text) });
+};
+local a_problem = object({ code = text; detail = text; xmpp = object({ type = word; condition = word }) });
 
 local function configure()
 	local url = (module:get_option_string("invited_url") or "http://127.0.0.1:5282"):gsub("/+$", "");
@@ -84,19 +143,20 @@ local function ask(operation, question)
 	outstanding = outstanding - 1;
 	timer.stop(timeout);
 
-	local answer = status ~= 0 and json.decode(body or "");
-	if type(answer) ~= "table" then answer = nil; end
-	if status == 200 and answer then
+	local read, answer = pcall(json.decode, status ~= 0 and body or ""); -- it raises an error where too much is nested
+	if not read then answer = nil; end
+	if status == 200 and (answers[operation] or anything)(answer) then
 		if complaint then module:log("info", "invited answers again"); end
 		complaint = nil;
 		return answer;
 	end
-	local xmpp = answer and answer.xmpp;
-	local code = answer and type(xmpp) == "table" and answer.code or "unreachable";
+	local code = status ~= 200 and a_problem(answer) and answer.code or status == 0 and "unreachable" or "garbled";
 	local mine = { -- faults of the set-up, which are for the log and not for the client
 		unauthorized = "invited refuses the secret; compare invited_secret_file with its [bridge] secret_file";
 		unknown_host = ("invited does not know this host; add [hosts.%q] to its configuration"):format(module.host);
-		unreachable = ("invited does not answer at invited_url (%s)"):format(status == 0 and body or status);
+		unreachable = ("invited does not answer at invited_url (%s)"):format(body);
+		garbled = ("what answers at invited_url does not speak as invited does (status %s to %s); compare it with the [bridge] listen"
+			.." of invited"):format(status, operation);
 	};
 	if status == 401 then secret = nil; end -- read it anew next time
 	if mine[code] then
@@ -106,7 +166,7 @@ local function ask(operation, question)
 		return nil, trouble(code, "Invites cannot be checked now. Try again later.");
 	end
 	return nil, {
-		code = code; detail = tostring(answer.detail); type = xmpp.type; condition = xmpp.condition;
+		code = code; detail = answer.detail; type = answer.xmpp.type; condition = answer.xmpp.condition;
 		status = status; retry_after = retry_after;
 	};
 end

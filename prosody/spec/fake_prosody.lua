@@ -11,6 +11,7 @@ local function deep_copy(value)
 	for k, v in pairs(value) do t[k] = deep_copy(v); end
 	return t;
 end
+fake_prosody.deep_copy = deep_copy;
 
 -- What is known of a Prosody: `asked` are the questions to the daemon, in order; `daemon` answers
 -- them with (status, table), or with nothing and stays silent; `logged`, `items`, `hooks` are what the module left.
@@ -92,7 +93,10 @@ function fake_prosody.new(generation, options)
 	local function nodeprep(name)
 		return type(name) == "string" and not name:find("[ @/:\"&'<>]") and name:lower() or nil;
 	end
-	fakes["util.encodings"] = { stringprep = { nodeprep = nodeprep; saslprep = function (s) return s; end } };
+	fakes["util.encodings"] = {
+		stringprep = { nodeprep = nodeprep; saslprep = function (s) return s; end };
+		utf8 = { valid = function (s) return not s:find("\255", 1, true); end };
+	};
 	fakes["util.stanza"] = {
 		reply = function () return { kind = "result" }; end;
 		error_reply = function (_, kind, condition, text)

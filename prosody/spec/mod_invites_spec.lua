@@ -2,6 +2,7 @@
 
 local fake_prosody = dofile(debug.getinfo(1, "S").source:match("^@(.*)mod_invites_spec.lua$").."fake_prosody.lua");
 
+local deep_copy = fake_prosody.deep_copy;
 local token = "7Hq2mZc4XwTn9BvKd1Ry5LpA";
 
 local function account_invite(more)
@@ -63,6 +64,105 @@ for _, generation in ipairs(fake_prosody.generations) do
 					assert_denies(fake);
 				end);
 			end
+		end);
+
+		describe("takes a garbled answer for none", function ()
+			local whole = {
+				create = account_invite(); lookup = account_invite(); claim_contact = account_invite({ reservation = "r" });
+				reserve = { reservation = "r" };
+				open = { reservations = { { reservation = "r"; username = "theo"; kind = "account"; age = 60 } } };
+				pending = { invites = { account_invite() }; next = "n" };
+				creators = { users = { "nora" }; next = "n" };
+				key_create = { key = "a/b" };
+				key_list = { keys = { { id = "a"; name = "b" } } };
+				api_create = { status = 201; location = "https://page" };
+				confirm = {}; release = {}; check_name = {}; revoke = {}; revoke_all = {}; key_delete = {};
+			};
+			local may_lack = {
+				id = true; username = true; landing_page = true; reusable = true; created_at = true; expires = true;
+				additional_data = true; next = true; age = true; name = true; location = true; token = true;
+			};
+			local may_not_lack = { ["open.username"] = true; ["key_list.id"] = true };
+			local wrong = {
+				string = { {}, 0.5, true, "\255", "\27[2J" }; number = { {}, 0.5, "7" }; boolean = { {}, 1, "true" };
+				table = { "text", 7, true };
+			};
+
+			-- A function that gives the problem of an answer, or nil if it was taken.
+			local function asker()
+				local fake = fake_prosody.new(generation):load();
+				return function (operation, status, answer)
+					fake.daemon = function () return status, answer; end;
+					local taken, problem = fake.env.ask(operation, {});
+					return not taken and problem or nil;
+				end
+			end
+
+			-- Calls `change` for every member of every table inside `value`, and undoes it.
+			local function each_member(value, change)
+				for name, member in pairs(deep_copy(value)) do
+					if type(member) == "table" then each_member(value[name], change); end
+					change(value, name, member);
+					value[name] = member;
+				end
+			end
+
+			local function assert_garbled(problem, what)
+				assert.same({ "garbled"; "wait" }, problem and { problem.code; problem.type }, what);
+			end
+
+			for operation, answer in pairs(whole) do
+				it("to "..operation, function ()
+					local problem_of = asker();
+					assert.is_nil(problem_of(operation, 200, answer), "as it should be");
+					for _, other in ipairs(wrong.table) do assert_garbled(problem_of(operation, 200, other)); end
+					each_member(answer, function (value, name, member)
+						if name == "kind" and operation ~= "open" then return; end -- nothing reads it
+						for _, other in ipairs(wrong[type(member)]) do
+							value[name] = other;
+							assert_garbled(problem_of(operation, 200, answer), name);
+						end
+						value[name] = nil;
+						local optional = may_lack[name] and not may_not_lack[operation.."."..name];
+						if optional or type(name) == "number" then
+							assert.is_nil(problem_of(operation, 200, answer), name);
+						else
+							assert_garbled(problem_of(operation, 200, answer), name);
+						end
+					end);
+				end);
+			end
+
+			it("and so a refusal that is none", function ()
+				local problem_of = asker();
+				local refusal = { code = "invite_unknown"; detail = "No."; xmpp = { type = "cancel"; condition = "item-not-found" } };
+				assert.equal("cancel", problem_of("lookup", 404, refusal).type);
+				assert_garbled(problem_of("lookup", 200, refusal));
+				each_member(refusal, function (value, name, member)
+					for _, other in ipairs(wrong[type(member)]) do
+						value[name] = other;
+						assert_garbled(problem_of("lookup", 404, refusal), name);
+					end
+					value[name] = nil;
+					assert_garbled(problem_of("lookup", 404, refusal), name);
+				end);
+			end);
+
+			it("and says so in the log", function ()
+				local fake = desk();
+				fake.daemon = function () return 200, {}; end;
+				assert.equal("wait", fake:present({}, token).kind);
+				assert.truthy(complaint(fake):find("status 200 to lookup", 1, true));
+			end);
+
+			it("and denies where one use should have been reserved", function ()
+				local fake = desk();
+				local session = {};
+				fake:present(session, token);
+				fake.daemon = function () return 200, {}; end;
+				local event = fake:register({ username = "theo"; session = session });
+				assert.same({ false; "wait" }, { event.allowed; event.error_type });
+			end);
 		end);
 
 		it("asks nothing when it is loaded, and nothing directly from its timer", function ()
