@@ -7,13 +7,51 @@ local usermanager = require "core.usermanager";
 
 local modern = usermanager.set_user_role ~= nil; -- COMPAT: as in mod_invites.lua
 
-local function seconds(opts)
-	local given = type(opts) == "table" and opts.expires_after;
-	if not given then return nil; end
-	local parse = require "util.human.io".parse_duration; -- Prosody 13
-	local span = parse and parse(given);
-	if not span then return nil, "Unable to parse duration: "..tostring(given); end
-	return span;
+-- What each command takes beside an address, in the form that the shell of Prosody 13 asks for.
+local flags = {
+	create_account = {
+		array_params = { role = true; group = true }; value_params = { expires_after = true }; kv_params = { admin = true };
+	};
+	create_contact = { value_params = { expires_after = true }; kv_params = { allow_registration = true } };
+	create_reset = { value_params = { expires_after = true } };
+};
+
+-- The options of a call with their `ttl` in seconds, or nil and why there are none.
+local function options_of(command, address, given)
+	if given == nil then return {}; end
+	if type(given) ~= "table" then return nil, "Unexpected argument: "..tostring(given); end
+	local opts = {};
+	for name, value in pairs(given) do
+		local known;
+		for _, params in pairs(flags[command]) do
+			known = known or type(params) == "table" and params[name];
+		end
+		if known then
+			opts[name] = value;
+		elseif name ~= 1 or value ~= address then -- the shell of Prosody 13 leaves the address among them
+			return nil, "Unexpected argument: "..tostring(type(name) == "number" and value or name);
+		end
+	end
+	for name in pairs(flags[command].array_params or {}) do
+		if type(opts[name]) == "string" then opts[name] = { opts[name] }; end
+	end
+	if opts.expires_after then
+		local parse = require "util.human.io".parse_duration; -- Prosody 13
+		opts.ttl = parse and parse(opts.expires_after);
+		if not opts.ttl then return nil, "Unable to parse duration: "..tostring(opts.expires_after); end
+	end
+	return opts;
+end
+
+-- The name in an address whose account is there, or nil and what is wrong.
+local function existing_account(address)
+	local username = jid.node(address);
+	if not username then
+		return nil, ("Give the address of an account, such as theo@%s"):format(module.host);
+	elseif not usermanager.user_exists(username, module.host) then
+		return nil, ("There is no account %s"):format(address);
+	end
+	return username;
 end
 
 local function describe(invite)
@@ -32,32 +70,34 @@ local shell_commands = {
 };
 shell = {};
 
-function shell:create_account(address, opts) --luacheck: ignore 212/self
-	local ttl, why = seconds(opts);
-	if why then return nil, why; end
-	opts = type(opts) == "table" and opts or {};
-	local roles = {};
-	for i, role in ipairs(opts.role or {}) do roles[i] = role; end
+function shell:create_account(address, given) --luacheck: ignore 212/self
+	local opts, wrong = options_of("create_account", address, given);
+	if not opts then return nil, wrong; end
+	local roles = opts.role or {};
 	if opts.admin then table.insert(roles, 1, "prosody:admin"); end
-	local invite, err = create_account(jid.node(address), { roles = roles; groups = opts.group }, ttl);
+	local invite, err = create_account(jid.node(address), { roles = roles; groups = opts.group }, opts.ttl);
 	if not invite then return nil, err; end
 	return true, invite.landing_page or invite.uri;
 end
 
-function shell:create_contact(address, opts) --luacheck: ignore 212/self
-	local ttl, why = seconds(opts);
-	if why then return nil, why; end
-	local allow = opts;
-	if type(opts) == "table" then allow = opts.allow_registration; end
-	local invite, err = create_contact(jid.node(address), allow, nil, ttl);
+function shell:create_contact(address, given) --luacheck: ignore 212/self
+	-- COMPAT: in Prosody 0.12.3 the second argument is allow_registration itself
+	if given ~= nil and type(given) ~= "table" then given = { allow_registration = given }; end
+	local opts, wrong = options_of("create_contact", address, given);
+	if not opts then return nil, wrong; end
+	local username, missing = existing_account(address);
+	if not username then return nil, missing; end
+	local invite, err = create_contact(username, opts.allow_registration, nil, opts.ttl);
 	if not invite then return nil, err; end
 	return true, invite.landing_page or invite.uri;
 end
 
-function shell:create_reset(address, opts)
-	local ttl, why = seconds(opts);
-	if why then return nil, why; end
-	local invite, err = create_account_reset(jid.node(address), ttl);
+function shell:create_reset(address, given)
+	local opts, wrong = options_of("create_reset", address, given);
+	if not opts then return nil, wrong; end
+	local username, missing = existing_account(address);
+	if not username then return nil, missing; end
+	local invite, err = create_account_reset(username, opts.ttl);
 	if not invite then return nil, err; end
 	self.session.print(invite.landing_page or invite.uri);
 	return true, ("Password reset link for %s valid until %s"):format(address, os.date("%Y-%m-%d %H:%M:%S", invite.expires));
@@ -118,11 +158,7 @@ local function offer_shell_commands()
 			if takes_host and name ~= "list" then args[2] = { name = "token"; type = "string" }; end
 			module:add_item("shell-command", {
 				section = "invite"; section_desc = "Create and manage invitations"; name = name; desc = description;
-				args = args; host_selector = args[1].name; handler = shell[name];
-				flags = not takes_host and {
-					array_params = { role = true; group = true }; value_params = { expires_after = true };
-					kv_params = { allow_registration = true };
-				} or nil;
+				args = args; host_selector = args[1].name; handler = shell[name]; flags = flags[name];
 			});
 		end
 	end

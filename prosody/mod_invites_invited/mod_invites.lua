@@ -29,6 +29,7 @@ process.since = process.since or now();
 
 local unknown = cache.new(1000);
 local resets = cache.new(100); -- username -> the reset of that account that was looked at last
+local announced; -- whose change of password Prosody told of last, since a reset was allowed
 
 local function refusal(kind, condition, detail, code)
 	return { code = code; detail = detail; type = kind; condition = condition };
@@ -371,7 +372,10 @@ local function claim(event)
 
 	-- The world may have changed while the daemon was asked. From here to Prosody's own check nothing waits.
 	local gone = session and session.destroyed;
-	if not gone and (reset or not usermanager.user_exists(username, module.host)) then return; end
+	if not gone and (reset or not usermanager.user_exists(username, module.host)) then
+		announced = nil;
+		return;
+	end
 	refuse(event, refusal("cancel", "conflict", "The requested username already exists."));
 	local reservation = invite.reservation;
 	invite.reservation, invite.holder.id = nil, new_token();
@@ -424,9 +428,20 @@ if prosody.process_type == "prosody" and module.host ~= "*" then
 			if reset then reset:use(); end
 			return;
 		end
-		-- COMPAT: mod_register_ibr of Prosody 0.12.3 and 13 resets a password without this event, which ends open sessions
-		prosody.events.fire_event("user-password-changed", { username = event.username; host = module.host });
+		-- COMPAT: mod_register_ibr of Prosody 0.12.3 and 13.0.1 resets a password without this event, which ends open sessions;
+		-- that of 13.0.7 does not
+		if announced ~= event.username then
+			prosody.events.fire_event("user-password-changed", { username = event.username; host = module.host });
+		end
 	end);
+	module:hook_global("user-password-changed", function (event)
+		if event.host == module.host then announced = event.username; end
+	end);
+	local modules = module:get_option_inherited_set("modules_enabled", {});
+	if module:get_option("invites_page") ~= nil and not modules:contains("invites_page") then -- that module heeds it
+		module:log("warn", "The option invites_page has no effect: invites link to the pages of invited. Take it out, or "
+			.."redirect that page to theirs");
+	end
 	if upkeep and module:get_host_type() == "local" then upkeep.start(settle_as, new_token); end
 end
 

@@ -145,7 +145,10 @@ function fake_prosody.new(generation, options)
 		return options[name];
 	end
 	module.get_option_string, module.get_option_number, module.get_option_boolean = option, option, option;
-	module.get_option_path = option;
+	module.get_option_path, module.get_option = option, option;
+	function module.get_option_inherited_set()
+		return { contains = function (_, name) return fake.enabled and fake.enabled[name]; end };
+	end
 	if modern then module.get_option_period = option; end
 	function module.log(_, level, text, ...)
 		table.insert(fake.logged, { level = level; text = text:format(...) });

@@ -428,6 +428,30 @@ for _, generation in ipairs(fake_prosody.generations) do
 				assert.same({ "user-password-changed"; { username = "theo"; host = "chat.example" } }, { last.name; last.event });
 			end);
 
+			it("and ends them once, also where Prosody tells of the new password itself", function ()
+				local fake = reset_desk();
+				fake.accounts.theo = {};
+				local function told()
+					local count = 0;
+					for _, event in ipairs(fake.fired) do
+						if event.name == "user-password-changed" then count = count + 1; end
+					end
+					return count;
+				end
+				local function reset(itself)
+					assert.is_true(fake:register({ username = "theo"; validated_invite = fake.env.get(token) }).allowed);
+					if itself then fake.hooks["user-password-changed"]({ username = "theo"; host = "chat.example" }); end
+					fake.hooks["user-password-reset"]({ username = "theo" });
+				end
+				fake.hooks["user-password-changed"]({ username = "theo"; host = "chat.example" }); -- by theo, before
+				reset();
+				assert.equal(1, told());
+				reset(true);
+				assert.equal(1, told());
+				reset();
+				assert.equal(2, told());
+			end);
+
 			it("and uses the token up also if only a name is sent", function ()
 				local fake = reset_desk();
 				fake.accounts.theo = {};
@@ -583,24 +607,85 @@ for _, generation in ipairs(fake_prosody.generations) do
 			end);
 		end);
 
-		it("offers the commands of the shell", function ()
-			local fake = fake_prosody.new(generation);
-			fake.daemon = fake_prosody.friendly(account_invite());
-			fake:load();
-			local found = {};
-			for _, entry in ipairs(fake.items) do
-				if entry.kind == "shell-command" then found[entry.item.name] = entry.item.handler; end
+		describe("offers commands of the shell", function ()
+			local function shell()
+				local fake = desk();
+				fake.accounts.theo = {};
+				local found, flags = {}, {};
+				for _, entry in ipairs(fake.items) do
+					if entry.kind == "shell-command" then
+						found[entry.item.name], flags[entry.item.name] = entry.item.handler, entry.item.flags;
+					end
+				end
+				if generation == "0.12" then
+					found = fake.shared["/*/admin_shell/env"].invite;
+					fake.prosody.hosts["chat.example"] = { modules = { invites = fake.env } };
+				end
+				local session = { session = { print = function () end } };
+				return fake, function (name, ...) return found[name](session, ...); end, found, flags;
 			end
-			if generation == "0.12" then
-				found = fake.shared["/*/admin_shell/env"].invite;
-				fake.prosody.hosts["chat.example"] = { modules = { invites = fake.env } };
+
+			it("under Prosody's names", function ()
+				local fake, run, found = shell();
+				for _, name in ipairs({ "create_account"; "create_contact"; "create_reset"; "delete"; "list"; "show" }) do
+					assert.is_function(found[name], name);
+				end
+				assert.same({ true; "https://page" }, { run("create_account", "lena@chat.example") });
+				assert.equal("lena", fake:question("create").username);
+				assert.is_true((run("create_reset", "theo@chat.example")));
+				assert.equal("theo", fake:question("create").additional_data.allow_reset);
+			end);
+
+			it("with the options that each of them has", function ()
+				local fake, run, _, flags = shell();
+				if generation == "13" then
+					assert.same({ role = true; group = true }, flags.create_account.array_params);
+					assert.same({ admin = true }, flags.create_account.kv_params);
+					assert.same({ allow_registration = true }, flags.create_contact.kv_params);
+					assert.is_nil(flags.create_reset.array_params or flags.create_reset.kv_params);
+					assert.is_nil(flags.list);
+				end
+				assert.is_true((run("create_account", "chat.example", {
+					"chat.example"; admin = true; role = { "a" }; group = { "g" }; })));
+				local data = fake:question("create").additional_data;
+				assert.same({ { "prosody:admin"; "a" }; { "g" } }, { data.roles; data.groups });
+				assert.is_true((run("create_account", "chat.example", { role = "a" })));
+				assert.same({ "a" }, fake:question("create").additional_data.roles);
+				assert.is_true((run("create_contact", "theo@chat.example", { allow_registration = true })));
+				assert.is_true(fake:question("create").allow_registration);
+			end);
+
+			it("and refuses what it does not understand", function ()
+				local fake, run = shell();
+				for _, call in ipairs({
+					{ "Unexpected argument: role"; "create_reset"; "theo@chat.example"; { role = { "a" } } };
+					{ "Unexpected argument: --role"; "create_reset"; "theo@chat.example"; "--role" };
+					{ "Unexpected argument: --admin"; "create_account"; "chat.example"; "--admin" };
+					{ "Unexpected argument: true"; "create_contact"; "theo@chat.example"; { "theo@chat.example"; "true" } };
+					{ "Unable to parse duration: soon"; "create_reset"; "theo@chat.example"; { expires_after = "soon" } };
+					{ "Give the address of an account, such as theo@chat.example"; "create_reset"; "chat.example" };
+					{ "Give the address of an account, such as theo@chat.example"; "create_contact"; "chat.example" };
+					{ "There is no account lena@chat.example"; "create_reset"; "lena@chat.example" };
+					{ "There is no account lena@chat.example"; "create_contact"; "lena@chat.example" };
+				}) do
+					local ok, why = run(call[2], call[3], call[4]);
+					assert.same({ nil, call[1] }, { ok, why });
+				end
+				assert.equal(0, fake:count("create"));
+			end);
+		end);
+
+		it("says that invites_page has no effect, unless the module of that name is there", function ()
+			local function warned(enabled)
+				local fake = fake_prosody.new(generation, { invited_secret = "s"; invites_page = "https://elsewhere/{invite.token}" });
+				fake.enabled = enabled;
+				fake:load();
+				for _, line in ipairs(fake.logged) do
+					if line.text:find("invites_page", 1, true) then return line.level; end
+				end
 			end
-			for _, name in ipairs({ "create_account"; "create_contact"; "create_reset"; "delete"; "list"; "show" }) do
-				assert.is_function(found[name], name);
-			end
-			local ok, link = found.create_account({}, "theo@chat.example");
-			assert.same({ true; "https://page" }, { ok; link });
-			assert.equal("theo", fake:question("create").username);
+			assert.equal("warn", warned({}));
+			assert.is_nil(warned({ invites_page = true }));
 		end);
 
 		describe("mends the commands of chat apps", function ()

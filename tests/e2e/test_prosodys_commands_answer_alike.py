@@ -148,7 +148,7 @@ DIFFERENT = [
     (
         ["shell", "invite:create_contact('localhost')"],
         (1, "attempt to concatenate a nil value"),
-        (1, "Error: invalid-username\n"),
+        (1, "Error: Give the address of an account, such as theo@localhost\n"),
         "an error of the program is no message",
     ),
     (

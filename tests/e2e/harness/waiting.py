@@ -16,19 +16,37 @@ def wait_until(condition, what, seconds=15):
         time.sleep(0.05)
 
 
-PORTS = range(20_000, 32_000)
-"""Below those that Linux gives to outgoing connections: one of these could take a port before its server does."""
+BLOCKS = range(20_000, 32_000, 500)
+"""Where ports are taken from: below those that Linux gives to outgoing connections, since one of these could take a
+port before its server does."""
 
-_given = set()
+_block = iter(())
+_guards = []
 
 
 def free_port():
-    """A port that nobody listens on and that was not given before."""
+    """A port that nobody listens on and that no other call, of this run or another one, is given."""
     while True:
-        port = random.choice(PORTS)
-        if port not in _given and not accepts(port):
-            _given.add(port)
-            return port
+        for port in _block:
+            if not accepts(port):
+                return port
+        _take_block()
+
+
+def _take_block():
+    """Makes a block of ports this run's own, for as long as it goes on: it holds the first port of each of its blocks."""
+    global _block
+    for start in random.sample(BLOCKS, len(BLOCKS)):
+        guard = socket.socket()
+        try:
+            guard.bind(("127.0.0.1", start))
+        except OSError:
+            guard.close()
+            continue
+        _guards.append(guard)
+        _block = iter(range(start + 1, start + BLOCKS.step))
+        return
+    raise AssertionError("other runs have taken all ports")
 
 
 def accepts(port):
