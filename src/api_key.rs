@@ -17,7 +17,7 @@ use crate::secret::{self, Secret};
 pub enum Scope {
     /// Everything the APIs offer.
     Admin,
-    /// Create invites.
+    /// Create plain account invites: `docs/api.md` has the table.
     Create,
 }
 

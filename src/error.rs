@@ -69,8 +69,14 @@ pub enum Error {
     RegistrationRefused(String),
     #[error("Another request came with this Idempotency-Key.")]
     RequestKeyReused,
-    #[error("This key or token may not do that.")]
-    ScopeTooSmall,
+    #[error("{}", match .field {
+        Some(field) => format!("{field}: only a key of scope `admin` may set it to that"),
+        None => "This key or token may not do that.".to_owned(),
+    })]
+    ScopeTooSmall {
+        /// The field that asks for too much, if it is not all of the request.
+        field: Option<&'static str>,
+    },
     #[error("Too much is going on. Try again in a moment.")]
     StoreBusy,
     #[error("The database cannot be used now.")]
@@ -135,7 +141,7 @@ impl Error {
             Self::RegistrationRefused(_) => "registration_refused",
             Self::RegistrationUnknown(_) => "registration_unknown",
             Self::RequestKeyReused => "request_key_reused",
-            Self::ScopeTooSmall => "scope_too_small",
+            Self::ScopeTooSmall { .. } => "scope_too_small",
             Self::StoreBusy => "store_busy",
             Self::StoreUnavailable(_) => "store_unavailable",
             Self::TokenTaken => "token_taken",
@@ -146,6 +152,16 @@ impl Error {
             Self::UnknownHost { .. } => "unknown_host",
             Self::UnsupportedMediaType(_) => "unsupported_media_type",
             Self::XmppUnavailable(_) => "xmpp_unavailable",
+        }
+    }
+
+    /// The field that was refused, by its name on the wire.
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Self::Invalid { field, .. } | Self::ScopeTooSmall { field: Some(field) } => Some(field),
+            Self::Item { problem, .. } => problem.field(),
+            Self::Unreadable { field, .. } => Some(field),
+            _ => None,
         }
     }
 
@@ -167,7 +183,7 @@ impl Error {
             | Self::KeyRefused
             | Self::NameMismatch
             | Self::Prefetch
-            | Self::ScopeTooSmall => 403,
+            | Self::ScopeTooSmall { .. } => 403,
             Self::InviteUnknown | Self::KeyUnknown | Self::NotFound | Self::UnknownHost { .. } => {
                 404
             }

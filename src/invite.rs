@@ -139,6 +139,23 @@ pub struct Details {
     pub extra: Map<String, Value>,
 }
 
+impl Details {
+    /// Whether a chat server or one of its modules acts on this member of `additional_data`: ours,
+    /// `mod_invites_register` (`allow_reset`, `roles`), `mod_invites_groups` (`groups`),
+    /// `mod_invites_tracking` (`source`), `mod_http_admin_api` (`note`, and those before).
+    pub fn means_something(member: &str) -> bool {
+        const MEMBERS: [&str; 6] = [
+            "allow_reset",
+            "groups",
+            "note",
+            "roles",
+            "roster_subscription",
+            "source",
+        ];
+        MEMBERS.contains(&member)
+    }
+}
+
 /// An invite as the store knows it.
 #[derive(Debug, Clone)]
 pub struct Invite {

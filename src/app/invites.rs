@@ -1,7 +1,7 @@
 //! Makes, finds and takes back invites.
 
-use super::App;
 use super::keys::AcceptedKey;
+use super::{App, rights};
 use crate::clock::Timestamp;
 use crate::config::Host;
 use crate::config::file::Usernames;
@@ -418,6 +418,18 @@ pub(super) fn creator(
 }
 
 fn check(host: &Host, new: &NewInvite, by: By<'_>) -> Result<(), Error> {
+    if let By::Key(key) = by {
+        rights::check(host, new, key)?;
+    }
+    if !matches!(by, By::Server) {
+        check_extra(&new.details)?;
+    }
+    if new.kind != Kind::Contact && !new.allow_registration {
+        return Err(Error::invalid(
+            "allow_registration",
+            "only contact invites can do without",
+        ));
+    }
     check_name(host, new)?;
     check_limits(new.kind, new.localpart.is_some(), new.max_uses)?;
     check_lifetime(new.kind, new.lifetime)?;
@@ -438,6 +450,21 @@ fn check(host: &Host, new: &NewInvite, by: By<'_>) -> Result<(), Error> {
         ));
     }
     check_details(&new.details)
+}
+
+/// A member of `extra` that a chat server acts on would be a way around the field that is for it.
+fn check_extra(details: &Details) -> Result<(), Error> {
+    match details
+        .extra
+        .keys()
+        .find(|key| Details::means_something(key))
+    {
+        Some(taken) => Err(Error::invalid(
+            "extra",
+            format!("{taken:?} cannot be set here: it means something to the chat server"),
+        )),
+        None => Ok(()),
+    }
 }
 
 fn check_name(host: &Host, new: &NewInvite) -> Result<(), Error> {

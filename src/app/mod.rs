@@ -8,6 +8,7 @@ mod keys;
 mod metrics;
 mod moving_in;
 mod registration;
+mod rights;
 mod sweeper;
 
 use std::sync::Arc;

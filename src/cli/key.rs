@@ -42,7 +42,7 @@ pub(super) struct Create {
     /// After this span the key is refused: 90d, 12h.
     #[arg(long, value_name = "SPAN", value_parser = span)]
     expires_in: Option<i64>,
-    /// What the key may do: create (invites), or admin (everything). May be repeated.
+    /// What the key may do: create (plain account invites), or admin (everything). May be repeated.
     #[arg(long, value_name = "SCOPE")]
     scope: Vec<Scope>,
     /// How many invites it may make in one day (UTC).

@@ -24,19 +24,11 @@ pub fn problem_json(error: &Error) -> serde_json::Value {
         "code": error.code(),
         "detail": error.to_string(),
     });
-    let mut error = error;
-    if let Error::Item {
-        index,
-        problem: inner,
-    } = error
-    {
+    if let Error::Item { index, .. } = error {
         problem["item"] = json!(index);
-        error = inner;
     }
-    match error {
-        Error::Invalid { field, .. } => problem["field"] = json!(field),
-        Error::Unreadable { field, .. } => problem["field"] = json!(field),
-        _ => {}
+    if let Some(field) = error.field() {
+        problem["field"] = json!(field);
     }
     problem
 }

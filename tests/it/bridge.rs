@@ -245,3 +245,13 @@ async fn a_bad_field_of_a_question_is_named_and_nothing_is_stored() {
         json!({"keys": []})
     );
 }
+
+#[tokio::test]
+async fn what_prosody_sends_along_for_itself_is_kept() {
+    let desk = Desk::open();
+    let data = json!({"roster_subscription": "nora", "source": "nora@chat.example/phone", "roles": ["prosody:registered"]});
+    let asked =
+        json!({"token": "7Hq2mZc4XwTn9BvKd1Ry5LpA", "type": "register", "additional_data": data});
+    let (status, made) = ask(&desk, "create", asked).await;
+    assert_eq!((status, &made["additional_data"]), (200, &data));
+}

@@ -45,7 +45,7 @@ impl FromRequestParts<Site> for AdminKey {
         if key.may(Scope::Admin) {
             Ok(Self)
         } else {
-            Err(Error::ScopeTooSmall.into())
+            Err(Error::ScopeTooSmall { field: None }.into())
         }
     }
 }

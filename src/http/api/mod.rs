@@ -1,8 +1,8 @@
 //! Our own API, `/api/v1`. `docs/api.md` is its manual; the `OpenAPI` document comes from the same
 //! code that answers.
 //!
-//! Only `Authorization: Bearer KEY` lets anybody in. A key of scope `create` makes invites; one of
-//! scope `admin` does everything. Errors are problem documents.
+//! Only `Authorization: Bearer KEY` lets anybody in. A key of scope `create` makes plain
+//! invites (`app/rights.rs`); one of scope `admin` does everything. Errors are problem documents.
 //!
 //! To add an operation: a function with `#[utoipa::path]` here, a line in [`operations`], a curl
 //! line in `docs/api.md`, a test under `tests/it/api`. Admin only unless it says otherwise.

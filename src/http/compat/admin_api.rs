@@ -123,6 +123,10 @@ async fn try_create(
                 field: "expires_in",
                 reason,
             } => Error::invalid("ttl", reason),
+            Error::Invalid {
+                field: "extra",
+                reason,
+            } => Error::invalid("additional_data", reason),
             other => other,
         })?;
     Ok(view(site, &created.invite, &created.token))
@@ -154,10 +158,6 @@ fn new_invite(kind: &str, fields: &Fields) -> Result<NewInvite, Error> {
     new.lifetime = ttl.map_or(Lifetime::Default, Lifetime::Seconds);
     if let Some(data) = fields.maybe_object("additional_data")? {
         new.details.extra.clone_from(data);
-        // These have fields of their own.
-        for field in ["source", "note", "roles", "groups", "allow_reset"] {
-            new.details.extra.remove(field);
-        }
     }
     let groups = fields.maybe_texts("groups")?;
     match kind {
@@ -225,14 +225,14 @@ impl<'a> Caller<'a> {
         let host = site.host();
         match site.app.recognise_key(host, token).await {
             Ok(key) if key.may(Scope::Admin) => return Ok(Self::Key(key)),
-            Ok(_) => return Err(Error::ScopeTooSmall),
+            Ok(_) => return Err(Error::ScopeTooSmall { field: None }),
             Err(Error::KeyRefused) => {}
             Err(error) => return Err(error),
         }
         site.check_failures(peer)?;
         match prosody::bearer(&site.app.config, host, token).await? {
             Some(bearer) if bearer.admin => Ok(Self::Admin(host, bearer)),
-            Some(_) => Err(Error::ScopeTooSmall),
+            Some(_) => Err(Error::ScopeTooSmall { field: None }),
             None => {
                 site.note_failure(peer)?;
                 Err(Error::KeyNeeded)

@@ -152,7 +152,7 @@ pub(super) fn refuse(error: &Error) -> Response {
         "condition": condition,
         "text": error.to_string(),
     });
-    if let Error::Invalid { field, .. } = error {
+    if let Some(field) = error.field() {
         body["field"] = json!(field);
     }
     let mut response = respond(error, "application/json", body.to_string());
@@ -170,7 +170,7 @@ fn status(error: &Error) -> (StatusCode, &'static str, &'static str) {
         Error::InviteBusy
         | Error::InviteNotForThis
         | Error::NameMismatch
-        | Error::ScopeTooSmall
+        | Error::ScopeTooSmall { .. }
         | Error::RegistrationRefused(_) => (StatusCode::FORBIDDEN, "auth", "forbidden"),
         Error::InviteExpired
         | Error::InviteRevoked

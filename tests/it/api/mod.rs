@@ -6,3 +6,4 @@ mod invites;
 mod keys;
 mod limits;
 mod lists;
+mod scopes;
