@@ -45,10 +45,15 @@ pub enum Reserved {
     Refused,
 }
 
+/// Seconds after which an attempt that the XMPP server has neither confirmed nor released is told to
+/// the operator: the module says within a minute what came of it, if it can.
+pub const OVERDUE: i64 = 60;
+
 /// A reservation that nobody has confirmed or released yet.
 #[derive(Debug, Clone)]
 pub struct OpenReservation {
     pub id: RegistrationId,
+    pub invite_id: InviteId,
     pub localpart: Localpart,
     pub kind: Kind,
     /// Seconds since it was made.
@@ -80,8 +85,11 @@ impl PastRegistration {
 /// An account (or a reset, or a contact) that an invite gave.
 #[derive(Debug, Clone)]
 pub struct Registration {
+    pub id: RegistrationId,
     pub invite_id: InviteId,
     pub localpart: Localpart,
+    /// When the attempt began.
+    pub reserved_at: Timestamp,
     /// Absent as long as the attempt is not finished.
     pub confirmed_at: Option<Timestamp>,
 }

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use super::{Failure, Outcome, open, postgres_address, print};
+use crate::app::App;
 use crate::clock::{Clock, span_text};
-use crate::config::{Config, Database};
+use crate::config::{Config, Database, Host};
 use crate::error::chain;
 use crate::http::bridge;
+use crate::registration::OVERDUE;
 use crate::xmpp;
 
 /// The module asks every few seconds, so a longer silence means that it is not there.
@@ -102,6 +104,7 @@ pub(super) async fn run(config: Config) -> Outcome {
                 findings.bad(&format!("{domain}: {why}"), &advice)?;
             }
         }
+        look_at_attempts(&mut findings, &app, host).await?;
         let Some(metrics) = &metrics else { continue };
         match bridge::last_question(metrics, domain.as_str()).map(|at| now.0 - at) {
             Some(ago) if ago <= SILENCE => {
@@ -118,6 +121,36 @@ pub(super) async fn run(config: Config) -> Outcome {
         }
     }
     verdict(&findings)
+}
+
+/// Uses that stay taken until somebody knows what came of them.
+async fn look_at_attempts(findings: &mut Findings, app: &App, host: &Host) -> Outcome {
+    let now = app.clock.now();
+    let open = match app.store.list_open(&host.domain, OVERDUE, now).await {
+        Ok(open) => open,
+        Err(error) => {
+            return findings.bad(&error.to_string(), "the database was good a moment ago");
+        }
+    };
+    for attempt in open.iter().take(5) {
+        findings.bad(
+            &format!(
+                "{}: the chat server has not said for {} what came of an attempt at {}",
+                host.domain,
+                span_text(attempt.age),
+                attempt.localpart
+            ),
+            &format!(
+                "its log may say why; if it cannot tell, say it yourself: \
+                 invited invite settle {} {} --made (or --not-made)",
+                host.domain, attempt.invite_id
+            ),
+        )?;
+    }
+    match open.len().saturating_sub(5) {
+        0 => Ok(()),
+        more => print(&format!("         and {more} more of that kind")),
+    }
 }
 
 async fn ask(listen: std::net::SocketAddr, path: &str) -> Result<(u16, String), String> {

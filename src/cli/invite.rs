@@ -5,12 +5,13 @@ use serde_json::{Value, json};
 
 use super::{Failure, Outcome, account, print, print_json, print_table, span};
 use crate::app::{Alteration, App, By, FindBy};
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, span_text};
 use crate::config::Host;
 use crate::error::Error;
 use crate::http::api::{InviteView, RegistrationView};
 use crate::http::pages::qr;
 use crate::invite::{Invite, Kind, Lifetime, NewInvite, State};
+use crate::registration::OVERDUE;
 use crate::store::ListInvites;
 use crate::token::InviteToken;
 
@@ -93,6 +94,23 @@ pub(super) enum Command {
         /// The token, the link, the URI or the id.
         #[arg(allow_hyphen_values = true)]
         token: String,
+    },
+    /// Say what came of an attempt if the XMPP server cannot: `invited doctor` names such attempts.
+    Settle {
+        /// The XMPP host.
+        host: String,
+        /// The token, the link, the URI or the id.
+        #[arg(allow_hyphen_values = true)]
+        token: String,
+        /// The account exists (or has its new password): the use stays taken.
+        #[arg(long, required_unless_present = "not_made")]
+        made: bool,
+        /// The account does not exist: the use is free again.
+        #[arg(long, conflicts_with = "made")]
+        not_made: bool,
+        /// Which attempt, if there are several.
+        #[arg(long, value_name = "NAME")]
+        username: Option<String>,
     },
     /// Show an invite and what it gave.
     Show {
@@ -220,6 +238,13 @@ pub(super) async fn run(command: Command, app: App) -> Outcome {
             Ok(app.restore_invite(host, &invite).await?)
         }
         Command::Revoke { host, token } => revoke(&app, &host, &token).await,
+        Command::Settle {
+            host,
+            token,
+            made,
+            not_made: _,
+            username,
+        } => settle(&app, &host, &token, made, username.as_deref()).await,
         Command::Show {
             host,
             token,
@@ -340,6 +365,41 @@ async fn alter(app: &App, host: &str, token: &str, terms: Terms) -> Outcome {
     Ok(())
 }
 
+async fn settle(app: &App, host: &str, token: &str, made: bool, username: Option<&str>) -> Outcome {
+    let host = app.config.host(host)?;
+    let (invite, _) = app.find_invite_by(host, &token.parse::<FindBy>()?).await?;
+    let registrations = app.store.list_registrations(&host.domain, invite.id).await;
+    let mut open = registrations.map_err(Error::from)?;
+    open.retain(|attempt| attempt.confirmed_at.is_none());
+    if let Some(name) = username {
+        open.retain(|attempt| attempt.localpart.as_str() == name);
+    }
+    let attempt = match open.as_slice() {
+        [] => return Err(Failure::Failed("no attempt with it is unfinished".into())),
+        [attempt] => attempt,
+        several => {
+            let names: Vec<_> = several.iter().map(|one| one.localpart.as_str()).collect();
+            let why = format!(
+                "several attempts are unfinished; say which with --username: {}",
+                names.join(", ")
+            );
+            return Err(Failure::Failed(why));
+        }
+    };
+    let age = app.clock.now().0 - attempt.reserved_at.0;
+    if age < OVERDUE {
+        return Err(Failure::Failed(format!(
+            "the attempt is {age} s old and may still be going on; wait until it is {OVERDUE} s old"
+        )));
+    }
+    if made {
+        app.confirm(host, attempt.id).await?;
+    } else {
+        app.release(host, attempt.id).await?;
+    }
+    Ok(())
+}
+
 async fn show(app: &App, host: &str, token: &str, as_json: bool, qr: bool) -> Outcome {
     let host = app.config.host(host)?;
     let (invite, token) = app.find_invite_by(host, &token.parse::<FindBy>()?).await?;
@@ -399,9 +459,18 @@ async fn show(app: &App, host: &str, token: &str, as_json: bool, qr: bool) -> Ou
             .filter_map(|(label, value)| Some((label, value?))),
     );
     for made in &registrations {
-        let when = made
-            .confirmed_at
-            .map_or_else(|| "not finished".to_owned(), Timestamp::short_text);
+        let age = app.clock.now().0 - made.reserved_at.0;
+        let when = match made.confirmed_at {
+            Some(moment) => moment.short_text(),
+            None if age < OVERDUE => "not finished".to_owned(),
+            None => format!(
+                "not finished for {}; if the chat server cannot say whether it was made: \
+                 invited invite settle {} {} --made or --not-made",
+                span_text(age),
+                host.domain,
+                invite.id
+            ),
+        };
         lines.push((
             "gave",
             format!("{}@{} ({when})", made.localpart, host.domain),

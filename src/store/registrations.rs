@@ -239,7 +239,7 @@ const FIND_OPEN: &str = "
        and kind <> 'contact'";
 
 const LIST_OPEN: &str = "
-    select id, localpart, kind, reserved_at
+    select id, localpart, kind, reserved_at, invite_id
       from registrations
      where host = $1
        and reserved_at <= $2
@@ -249,7 +249,7 @@ const LIST_OPEN: &str = "
      limit 500";
 
 const LIST_BY_INVITE: &str = "
-    select localpart, confirmed_at
+    select localpart, confirmed_at, id, reserved_at
       from registrations
      where invite_id = $1
        and host = $2
@@ -452,6 +452,7 @@ impl Store {
                         Error::Unavailable("a registration of unknown kind".into())
                     })?,
                     age: now.0 - row.int(3)?,
+                    invite_id: InviteId(row.array(4)?),
                 })
             })
             .collect()
@@ -471,6 +472,8 @@ impl Store {
                     invite_id: invite,
                     localpart: row.parsed(0)?,
                     confirmed_at: row.maybe_int(1)?.map(Timestamp),
+                    id: RegistrationId(row.array(2)?),
+                    reserved_at: Timestamp(row.int(3)?),
                 })
             })
             .collect()

@@ -1,6 +1,7 @@
 """Whatever an attempt fails of, the use that it took is free again soon, or the operator is told and settles it."""
 
 import asyncio
+import subprocess
 
 import pytest
 
@@ -56,3 +57,35 @@ def test_a_failed_attempt_gives_its_use_back_although_its_stream_stays_open(site
     run(attempt(), 90)
     (accounts / "kim.dat~").rmdir()
     assert site.register(token, "kim").accepted
+
+
+def test_what_the_server_cannot_say_the_operator_is_told_and_settles(site):
+    token = site.invited.invite()["token"]
+    # Prosody can neither write this account nor read whether it is there: its file is a folder.
+    account = site.prosody.directory / "data" / "localhost" / "accounts" / "lena.dat"
+    account.mkdir(parents=True)
+    assert not site.register(token, "lena").accepted
+    early = site.invited.run("invite", "settle", "localhost", token, "--not-made")
+    assert early.returncode == 1 and "may still be going on" in early.stderr
+
+    make_attempts_older(site, 3600)
+    # The module gives an attempt half a minute before it asks what came of it.
+    wait_until(lambda: "lena@localhost was made" in site.prosody.log.read_text(), "the log says so", 60)
+    assert site.invited.uses(token) == 1, "nothing was guessed"
+    shown = site.invited.output_of("invite", "show", "localhost", token)
+    assert "lena@localhost (not finished for 1 hour" in shown
+    found = site.invited.run("doctor").stdout
+    assert "an attempt at lena" in found and "invited invite settle localhost" in found
+
+    site.invited.output_of("invite", "settle", "localhost", token, "--not-made", "--username", "lena")
+    assert site.invited.uses(token) == 0
+    assert "an attempt at lena" not in site.invited.run("doctor").stdout
+    account.rmdir()
+    assert site.register(token, "lena").accepted
+    again = site.invited.run("invite", "settle", "localhost", token, "--made")
+    assert again.returncode == 1, "there is nothing left to settle"
+
+
+def make_attempts_older(site, seconds):
+    statement = f"update registrations set reserved_at = reserved_at - {seconds} where confirmed_at is null"
+    subprocess.run(["sqlite3", site.invited.data / "invited.sqlite", statement], check=True)
