@@ -43,13 +43,13 @@ local function options_of(command, address, given)
 	return opts;
 end
 
--- The name in an address whose account is there, or nil and what is wrong.
-local function existing_account(address)
+-- The name of an account that is there, or nil and what is wrong, in the words of Prosody 13.
+local function existing_account(address, purpose)
 	local username = jid.node(address);
 	if not username then
-		return nil, ("Give the address of an account, such as theo@%s"):format(module.host);
+		return nil, "Supply the JID of the account you want "..purpose;
 	elseif not usermanager.user_exists(username, module.host) then
-		return nil, ("There is no account %s"):format(address);
+		return nil, "The specified user account does not exist: "..username;
 	end
 	return username;
 end
@@ -85,7 +85,7 @@ function shell:create_contact(address, given) --luacheck: ignore 212/self
 	if given ~= nil and type(given) ~= "table" then given = { allow_registration = given }; end
 	local opts, wrong = options_of("create_contact", address, given);
 	if not opts then return nil, wrong; end
-	local username, missing = existing_account(address);
+	local username, missing = existing_account(address, "the recipient to become a contact of");
 	if not username then return nil, missing; end
 	local invite, err = create_contact(username, opts.allow_registration, nil, opts.ttl);
 	if not invite then return nil, err; end
@@ -95,7 +95,7 @@ end
 function shell:create_reset(address, given)
 	local opts, wrong = options_of("create_reset", address, given);
 	if not opts then return nil, wrong; end
-	local username, missing = existing_account(address);
+	local username, missing = existing_account(address, "to generate a password reset for");
 	if not username then return nil, missing; end
 	local invite, err = create_account_reset(username, opts.ttl);
 	if not invite then return nil, err; end

@@ -663,10 +663,10 @@ for _, generation in ipairs(fake_prosody.generations) do
 					{ "Unexpected argument: --admin"; "create_account"; "chat.example"; "--admin" };
 					{ "Unexpected argument: true"; "create_contact"; "theo@chat.example"; { "theo@chat.example"; "true" } };
 					{ "Unable to parse duration: soon"; "create_reset"; "theo@chat.example"; { expires_after = "soon" } };
-					{ "Give the address of an account, such as theo@chat.example"; "create_reset"; "chat.example" };
-					{ "Give the address of an account, such as theo@chat.example"; "create_contact"; "chat.example" };
-					{ "There is no account lena@chat.example"; "create_reset"; "lena@chat.example" };
-					{ "There is no account lena@chat.example"; "create_contact"; "lena@chat.example" };
+					{ "Supply the JID of the account you want to generate a password reset for"; "create_reset"; "chat.example" };
+					{ "Supply the JID of the account you want the recipient to become a contact of"; "create_contact"; "chat.example" };
+					{ "The specified user account does not exist: lena"; "create_reset"; "lena@chat.example" };
+					{ "The specified user account does not exist: lena"; "create_contact"; "lena@chat.example" };
 				}) do
 					local ok, why = run(call[2], call[3], call[4]);
 					assert.same({ nil, call[1] }, { ok, why });

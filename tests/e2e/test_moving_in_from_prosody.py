@@ -1,6 +1,6 @@
 """A Prosody with its own invite modules becomes one with ours: every link that was sent still works.
 
-The stores are written by Prosody 0.12.3 itself, in files and in SQLite; a few entries are edited where its tools
+The stores are written by Prosody itself, in files and in SQLite; a few entries are edited where its tools
 cannot make what its users have (an expired invite, a token that begins with a dash).
 """
 
@@ -17,6 +17,7 @@ from harness import chat
 from harness.loop import run
 from harness.moving import ODD_NAMES, Moving, quoted
 from harness.postgres import Postgres
+from harness.prosody import IS_13
 from harness.site import PASSWORD
 from harness.waiting import wait_until
 
@@ -52,12 +53,14 @@ def test_everything_is_found_and_counted(moved):
         "account invites, open": 10,
         "account invites, expired": 1,
         "contact invites, open": 1,
-        "contact invites with an account, open": 3,
+        "contact invites with an account, open": 2 if IS_13 else 3,
         "password resets, open": 1,
     }
     (host,) = moved.first["hosts"]
-    word_false, odd_names = host["problems"]
-    assert 'the word "false"' in word_false
+    *word_false, odd_names = host["problems"]
+    if not IS_13:  # in 13 nobody can make such an invite by mistake
+        assert 'the word "false"' in word_false.pop()
+    assert word_false == []
     assert odd_names.startswith("3 invites have a fixed name with other characters")
     assert moved.first["problems"] == []
 
@@ -138,7 +141,7 @@ def test_a_half_written_file_is_named_with_its_line_and_the_rest_comes(tmp_path)
     moving = Moving.start(tmp_path / "half")
     try:
         for name in ("one", "two", "three"):
-            moving.keep(name, "mod_invites", "generate", "localhost")
+            moving.keep(name, text=moving.site.prosody.stock_invite())
     finally:
         moving.site.prosody.stop()
     file = moving.invite_file
@@ -184,7 +187,7 @@ def test_the_written_configuration_is_used_at_once(tmp_path):
     target = tmp_path / "new" / "invited.toml"
     target.parent.mkdir()
     try:
-        moving.keep("one", "mod_invites", "generate", "localhost")
+        moving.keep("one", text=moving.site.prosody.stock_invite())
         dry = moving.bring_over("--dry-run", "--write-config", str(target))
         assert not target.exists()
         assert counts(dry, "found") == {"account invites, open": 1}
@@ -206,7 +209,7 @@ def test_the_written_configuration_is_used_at_once(tmp_path):
 def test_a_hundred_thousand_invites_come_over_at_once(tmp_path, capsys):
     moving = Moving.start(tmp_path / "many")
     try:
-        moving.keep("one", "mod_invites", "generate", "localhost")
+        moving.keep("one", text=moving.site.prosody.stock_invite())
     finally:
         moving.site.prosody.stop()
     file = moving.invite_file

@@ -29,7 +29,7 @@ def stock(tmp_path_factory):
 
 
 def new_token(prosody):
-    return re.search(r"preauth=(\S+)", prosody.control("mod_invites", "generate", "localhost").stdout)[1]
+    return re.search(r"preauth=(\S+)", prosody.stock_invite())[1]
 
 
 def test_one_stock_invite_gives_three_accounts_on_one_stream(stock):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from . import chat
 from .loop import run
-from .prosody import OUR_MODULE
+from .prosody import IS_13, OUR_MODULE
 from .site import PASSWORD, Site
 
 STOCK_MODULES = ["http", "invites_api", "invites_page"]
@@ -46,20 +46,26 @@ class Moving:
         prosody = self.site.prosody
         for name in ("nora", "theo", "boss"):
             prosody.add_account(name, PASSWORD)
-        self.keep("admin", "mod_invites", "generate", "localhost", "--admin", "--group", "a")
-        self.keep("plain", "mod_invites", "generate", "localhost")
+        create = "> prosody.hosts.localhost.modules.invites."
+        for name in ("plain", "expired", "minus", "underscore"):
+            self.keep(name, text=prosody.stock_invite())
         self.keep("web", "shell", "invite", "create_account", "localhost")
-        self.keep("reset", "mod_invites", "generate", "localhost", "--reset", "theo")
         for name in ODD_NAMES:
             self.keep(name, "shell", "invite", "create_account", f"{name}@localhost")
-        self.keep("contact with account", "shell", "invite", "create_contact", "nora@localhost", "true")
-        self.keep("the word false", "shell", "invite", "create_contact", "nora@localhost", "false")
-        create = "> prosody.hosts.localhost.modules.invites."
+        if IS_13:
+            with_group = 'create_account(nil, { roles = { "prosody:admin" }, groups = { "a" } }).token'
+            self.keep("admin", "shell", create + with_group)
+            self.keep("reset", "shell", "invite", "create_reset", "theo@localhost")
+            with_account = "--allow-registration"
+        else:
+            self.keep("admin", "mod_invites", "generate", "localhost", "--admin", "--group", "a")
+            self.keep("reset", "mod_invites", "generate", "localhost", "--reset", "theo")
+            self.keep("the word false", "shell", "invite", "create_contact", "nora@localhost", "false")
+            with_account = "true"
+        self.keep("contact with account", "shell", "invite", "create_contact", "nora@localhost", with_account)
         self.keep("contact only", "shell", f'{create}create_contact("nora", false).token')
         self.keep("reusable", "shell", f"{create}create_group({{}}, {{ roles = {{}} }}, 3600).token")
         self.keep("ad hoc", text=run(self._ask_for_invite("nora")).fields["uri"])
-        for name in ("expired", "minus", "underscore"):
-            self.keep(name, "mod_invites", "generate", "localhost")
         for name in ("Müller & Söhne", ""):
             done = prosody.control("mod_invites_api", "create", "localhost", *filter(None, [name]))
             self.keys.append(done.stdout.strip())

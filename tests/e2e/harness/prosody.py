@@ -10,6 +10,18 @@ from urllib.parse import unquote
 from .process import Server, watch_log
 from .waiting import accepts, free_port, wait_until
 
+
+def _version():
+    said = subprocess.run(["prosodyctl", "about"], capture_output=True, text=True, timeout=30).stdout
+    found = re.search(r"^Prosody (\d+)\.(\d+)\.(\d+)", said, re.MULTILINE)
+    assert found, f"prosodyctl about: {said}"
+    return tuple(map(int, found.groups()))
+
+
+VERSION = _version()
+"""Of the Prosody in PATH: (0, 12, 3), (13, 0, 1), …"""
+IS_13 = VERSION >= (13,)
+
 REPOSITORY = Path(__file__).parents[3]
 OUR_MODULE = REPOSITORY / "prosody" / "mod_invites_invited"
 TEST_MODULES = Path(__file__).parents[1] / "prosody_modules"
@@ -108,6 +120,14 @@ class Prosody(Server):
         )
         done.stdout = re.sub(r"\A(\s*\*{26}\n.*?\n\*{26}\n+)+", "", done.stdout, flags=re.DOTALL)
         return done
+
+    def stock_invite(self, *roles):
+        """What Prosody's own command prints for a new account invite. In 13 `generate` is no more than a name."""
+        options = [word for role in roles for word in ("--role", role)]
+        command = ["shell", "invite", "create_account"] if IS_13 else ["mod_invites", "generate"]
+        done = self.control(*command, "localhost", *options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def add_account(self, name, password, host="localhost"):
         done = self.control("register", name, host, password)

@@ -34,7 +34,7 @@ def free_port():
 
 
 def _take_block():
-    """Makes a block of ports this run's own, for as long as it goes on: it holds the first port of each of its blocks."""
+    """Makes a block of ports this run's own until it ends: it keeps hold of the first port of each of its blocks."""
     global _block
     for start in random.sample(BLOCKS, len(BLOCKS)):
         guard = socket.socket()
