@@ -11,6 +11,11 @@ use serde::{Deserialize, Deserializer};
 pub enum ParseError {
     #[error("is empty")]
     Empty,
+    /// An address at another host than this one.
+    #[error(
+        "is an address elsewhere: those here end with @{0}, so give only what stands before that"
+    )]
+    Elsewhere(Domain),
     #[error("has characters that an address cannot have")]
     Forbidden,
     #[error("is too long")]
@@ -22,6 +27,15 @@ pub enum ParseError {
 pub struct Localpart(String);
 
 impl Localpart {
+    /// A name as people give it: what ends with `@host` stands for what is before that.
+    pub fn at(host: &Domain, text: &str) -> Result<Self, ParseError> {
+        match text.split_once('@') {
+            None => text.parse(),
+            Some((name, domain)) if domain.parse().as_ref() == Ok(host) => name.parse(),
+            Some(_) => Err(ParseError::Elsewhere(host.clone())),
+        }
+    }
+
     /// The prepared text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -152,6 +166,34 @@ mod tests {
         check_localpart("a%b", Some("a%b"));
         check_localpart("Straße", Some("strasse"));
         check_localpart(&"x".repeat(1024), None);
+    }
+
+    #[test]
+    fn a_whole_address_stands_for_its_name_only_at_its_own_host() {
+        let host: Domain = "bücher.example".parse().expect("a domain");
+        let named = |text| Localpart::at(&host, text).map(|name| name.to_string());
+        for text in [
+            "Theo",
+            "theo@bücher.example",
+            "theo@BÜCHER.example.",
+            "theo@xn--bcher-kva.example",
+        ] {
+            assert_eq!(named(text).as_deref(), Ok("theo"), "{text}");
+        }
+        for text in [
+            "theo@example.com",
+            "theo@chat.bücher.example",
+            "theo@",
+            "theo@a@bücher.example",
+            "theo@bücher.example/phone",
+        ] {
+            assert_eq!(
+                named(text),
+                Err(ParseError::Elsewhere(host.clone())),
+                "{text}"
+            );
+        }
+        assert_eq!(named("@bücher.example"), Err(ParseError::Empty));
     }
 
     #[test]

@@ -360,7 +360,7 @@ local function claim(event)
 	elseif not exists and accounts and not accounts.can_be_stored(username) then
 		return refuse(event, refusal("modify", "not-acceptable", "This name is too long for this server. Choose a shorter one."));
 	elseif event.password ~= nil and (stringprep.saslprep(event.password) or "") == "" then
-		return refuse(event, refusal("modify", "not-acceptable", "This password cannot be used. Choose another one."));
+		return refuse(event, refusal("modify", "not-acceptable", "This password has characters that cannot be used. Choose another."));
 	end
 	if not invite then
 		local free, problem = ask("check_name", { username = username });

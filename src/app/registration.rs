@@ -6,7 +6,7 @@ use crate::config::Host;
 use crate::config::file::Usernames;
 use crate::error::{Error, chain};
 use crate::invite::{Invite, Kind, State};
-use crate::jid::{BareJid, Localpart};
+use crate::jid::{BareJid, Localpart, ParseError};
 use crate::registration::{RegistrationId, Reserved};
 use crate::store::Attempt;
 use crate::token::InviteToken;
@@ -14,6 +14,9 @@ use crate::xmpp;
 
 /// Longest password, in bytes; a bound against abuse, not a policy.
 const MAX_PASSWORD: usize = 1024;
+
+/// A shorter name stands in many good passwords by chance.
+const SHORTEST_TELLING_NAME: usize = 4;
 
 impl App {
     /// Binds one use of an invite to this attempt, durably. The same holder may ask again.
@@ -27,11 +30,11 @@ impl App {
         let token: InviteToken = token.parse().map_err(|_| Error::InviteUnknown)?;
         let hash = token.hash(&host.domain);
         let invite = self.find_invite(host, &token).await?;
-        let name = match invite.kind {
-            // Whoever was named may have any name that the server knows.
-            Kind::Reset => parse_name(username)?,
-            Kind::Account | Kind::Contact => new_name(host, username)?,
-        };
+        let name = parse_name(username)?;
+        // Whoever was named may have any name that the server knows.
+        if invite.kind != Kind::Reset {
+            check_new_name(host, &name)?;
+        }
         let kind = if invite.kind == Kind::Reset {
             Kind::Reset
         } else {
@@ -167,10 +170,10 @@ impl App {
         if !invite.allow_registration {
             return Err(Error::InviteNotForThis);
         }
-        let name = match invite.kind {
-            Kind::Reset => parse_name(username)?,
-            Kind::Account | Kind::Contact => new_name(host, username)?,
-        };
+        let name = Localpart::at(&host.domain, username.trim()).map_err(|why| wrong_name(&why))?;
+        if invite.kind != Kind::Reset {
+            check_new_name(host, &name)?;
+        }
         if invite.fixed_name().is_some_and(|fixed| *fixed != name) {
             return Err(Error::NameMismatch);
         }
@@ -260,20 +263,22 @@ impl App {
 }
 
 fn parse_name(text: &str) -> Result<Localpart, Error> {
-    text.trim().parse().map_err(|why: crate::jid::ParseError| {
-        Error::invalid("username", format!("this name {why}"))
-    })
+    text.trim().parse().map_err(|why| wrong_name(&why))
 }
 
-/// A name that a new account may have.
-fn new_name(host: &Host, text: &str) -> Result<Localpart, Error> {
-    let name = parse_name(text)?;
+fn wrong_name(why: &ParseError) -> Error {
+    Error::invalid("username", format!("this name {why}"))
+}
+
+/// Whether a new account may have this name.
+fn check_new_name(host: &Host, name: &Localpart) -> Result<(), Error> {
     if host.usernames == Usernames::Plain && !name.is_plain() {
         return Err(Error::invalid("username", NOT_PLAIN));
     }
-    Ok(name)
+    Ok(())
 }
 
+/// Which characters a password may have is the chat server's matter: it is sent as it was typed.
 fn check_password(host: &Host, name: &Localpart, password: &str) -> Result<(), Error> {
     let policy = host.password_policy;
     let wrong = |reason: String| Err(Error::invalid("password", reason));
@@ -286,13 +291,12 @@ fn check_password(host: &Host, name: &Localpart, password: &str) -> Result<(), E
     if password.len() > MAX_PASSWORD {
         return wrong(format!("use at most {MAX_PASSWORD} bytes"));
     }
-    if policy.exclude_username && password.to_lowercase().contains(name.as_str()) {
+    let name = name.as_str();
+    if policy.exclude_username
+        && name.chars().count() >= SHORTEST_TELLING_NAME
+        && password.to_lowercase().contains(name)
+    {
         return wrong("do not use your name in it".into());
     }
-    // What SASLprep refuses no chat server can store (RFC 4013).
-    if stringprep::saslprep(password).is_ok_and(|prepared| !prepared.is_empty()) {
-        Ok(())
-    } else {
-        wrong("it has a character that cannot be typed everywhere; use letters, digits and punctuation".into())
-    }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use super::{Failure, Outcome, block_on, key, open, print};
 use crate::app::By;
 use crate::config::{self, Config};
 use crate::invite::{Kind, NewInvite};
-use crate::jid::Localpart;
+use crate::jid::{Domain, Localpart};
 
 const USAGE: &str = "Usage:
 
@@ -76,17 +76,17 @@ pub(super) fn mod_invites(
         _ => return usage(GENERATE_USAGE),
     };
     let config = config()?;
-    if config.host(host).is_err() {
+    let Ok(domain) = config.host(host).map(|host| host.domain.clone()) else {
         return fail(&format!("Host {host} does not exist"));
-    }
-    match asked_for(options) {
+    };
+    match asked_for(&domain, options) {
         Ok(new) => block_on(generate(config, host, new)),
         Err(complaint) => usage(complaint.as_str()),
     }
 }
 
 /// The invite that the options describe, or a complaint.
-fn asked_for(options: &[&str]) -> Result<NewInvite, String> {
+fn asked_for(host: &Domain, options: &[&str]) -> Result<NewInvite, String> {
     let mut new = NewInvite::account();
     let mut options = options.iter();
     while let Some(option) = options.next() {
@@ -101,7 +101,9 @@ fn asked_for(options: &[&str]) -> Result<NewInvite, String> {
                 new.details.groups.push((*group).into());
             }
             "--reset" => {
-                let name: Option<Localpart> = options.next().and_then(|name| name.parse().ok());
+                let name: Option<Localpart> = options
+                    .next()
+                    .and_then(|name| Localpart::at(host, name).ok());
                 new.localpart = Some(
                     name.ok_or("Please supply a valid username to generate a reset link for")?,
                 );

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::http::api::{InviteView, RegistrationView};
 use crate::http::pages::qr;
 use crate::invite::{Invite, Kind, Lifetime, NewInvite, State};
+use crate::jid::Localpart;
 use crate::registration::OVERDUE;
 use crate::store::ListInvites;
 use crate::token::InviteToken;
@@ -208,7 +209,7 @@ pub(super) async fn run(command: Command, app: App) -> Outcome {
             let mut new = new_invite(Kind::Account, &common)?;
             new.localpart = match username {
                 Some(name) => Some(
-                    name.parse()
+                    Localpart::at(&host.domain, &name)
                         .map_err(|why| Failure::Usage(format!("--username: {name:?} {why}")))?,
                 ),
                 None => None,

@@ -208,7 +208,7 @@ pub enum Usernames {
 pub struct PasswordPolicy {
     /// Fewest characters.
     pub length: usize,
-    /// Whether the password must not contain the name.
+    /// Whether the password must not contain the name, if that has four letters or more.
     pub exclude_username: bool,
 }
 

@@ -241,6 +241,34 @@ fn an_invite_is_shown_listed_and_revoked() {
 }
 
 #[test]
+fn a_whole_address_is_taken_for_a_name_and_one_elsewhere_explained() {
+    let shell = Shell::new();
+    let create = |name| {
+        let words = [
+            "invite",
+            "create",
+            "example.com",
+            "--username",
+            name,
+            "--json",
+        ];
+        shell.run(&words)
+    };
+    let (code, made, _) = create("Theo@example.com");
+    assert_eq!(code, 0);
+    assert!(made.contains("xmpp:theo@example.com?"), "{made}");
+    let (code, _, errors) = create("theo@other.example");
+    assert_eq!(code, 2);
+    assert!(
+        errors.contains("those here end with @example.com"),
+        "{errors}"
+    );
+    let generate = |name| shell.run(&["mod_invites", "generate", "example.com", "--reset", name]);
+    assert_eq!(generate("nora@example.com").0, 0);
+    assert_eq!(generate("nora@other.example").0, 2);
+}
+
+#[test]
 fn an_invite_is_changed_and_restored() {
     let shell = Shell::new();
     let run = |words: &[&str]| shell.run(&[&["invite"], words].concat());

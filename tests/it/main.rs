@@ -13,6 +13,7 @@ mod history;
 mod http_options;
 mod import;
 mod moving;
+mod names;
 mod openapi;
 mod pages;
 mod postgres;

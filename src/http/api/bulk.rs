@@ -19,6 +19,7 @@ use crate::app::{AcceptedKey, By, MAX_BULK};
 use crate::error::Error;
 use crate::http::{Site, whole_body};
 use crate::invite::NewInvite;
+use crate::jid::Domain;
 
 /// Largest body, in bytes.
 const MAX_BODY: usize = 10 * 1024 * 1024;
@@ -62,7 +63,7 @@ pub(super) async fn create_many(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let read: fn(&str, &AcceptedKey) -> Result<Vec<NewInvite>, Error> =
+    let read: fn(&Domain, &str, &AcceptedKey) -> Result<Vec<NewInvite>, Error> =
         match form::media_type(&headers).as_str() {
             "application/json" => from_json,
             "text/csv" => from_csv,
@@ -76,7 +77,7 @@ pub(super) async fn create_many(
     };
     let text = form::text(&body)?;
     let repeat = repeat_key(&headers, "create_invites", text)?;
-    let new = read(text, &key)?;
+    let new = read(&site.host().domain, text, &key)?;
     let (_, made) = site
         .app
         .create_invites(site.host(), new, By::Key(&key), repeat)
@@ -87,20 +88,20 @@ pub(super) async fn create_many(
     answer(axum::http::StatusCode::CREATED, &list)
 }
 
-fn from_json(text: &str, key: &AcceptedKey) -> Result<Vec<NewInvite>, Error> {
+fn from_json(host: &Domain, text: &str, key: &AcceptedKey) -> Result<Vec<NewInvite>, Error> {
     let asked: CreateInvites<'_> = form::read(text)?;
     check_count(asked.invites.len())?;
     let items = asked.invites.iter().enumerate();
     items
         .map(|(at, json)| {
             form::read::<CreateInvite>(json.get())
-                .and_then(|asked| asked.into_new(key))
+                .and_then(|asked| asked.into_new(host, key))
                 .map_err(item(at))
         })
         .collect()
 }
 
-fn from_csv(text: &str, key: &AcceptedKey) -> Result<Vec<NewInvite>, Error> {
+fn from_csv(host: &Domain, text: &str, key: &AcceptedKey) -> Result<Vec<NewInvite>, Error> {
     let wrong = |error: csv::Error| Error::invalid("body", format!("not CSV: {error}"));
     // Spreadsheets put a byte order mark in front.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -130,7 +131,7 @@ fn from_csv(text: &str, key: &AcceptedKey) -> Result<Vec<NewInvite>, Error> {
             .map(|(column, cell)| (column.to_owned(), field_of_cell(column, cell)))
             .collect();
         let asked = form::read_value::<CreateInvite>(Value::Object(fields));
-        let asked = asked.and_then(|asked| asked.into_new(key));
+        let asked = asked.and_then(|asked| asked.into_new(host, key));
         new.push(asked.map_err(item(at))?);
     }
     Ok(new)

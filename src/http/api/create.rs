@@ -11,6 +11,7 @@ use crate::app::{AcceptedKey, RepeatKey};
 use crate::config::file::Period;
 use crate::error::Error;
 use crate::invite::{Details, Kind, Lifetime, NewInvite};
+use crate::jid::Domain;
 use crate::secret;
 
 /// Longest remark, in characters.
@@ -65,7 +66,7 @@ pub(super) struct CreateInvite {
 
 impl CreateInvite {
     /// What the app is asked for.
-    pub(super) fn into_new(self, key: &AcceptedKey) -> Result<NewInvite, Error> {
+    pub(super) fn into_new(self, host: &Domain, key: &AcceptedKey) -> Result<NewInvite, Error> {
         let kind = self.kind.unwrap_or(Kind::Account);
         if kind != Kind::Contact && self.inviter.is_some() {
             return Err(Error::invalid("inviter", "only contact invites have one"));
@@ -77,8 +78,8 @@ impl CreateInvite {
             ));
         }
         let localpart = match (&self.username, &self.inviter) {
-            (Some(text), _) => Some(form::name("username", text)?),
-            (None, Some(text)) => Some(form::name("inviter", text)?),
+            (Some(text), _) => Some(form::name(host, "username", text)?),
+            (None, Some(text)) => Some(form::name(host, "inviter", text)?),
             (None, None) => None,
         };
         let details = Details {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::error::Error;
-use crate::jid::Localpart;
+use crate::jid::{Domain, Localpart};
 
 /// Longest reason in an answer, in characters; it may quote what came.
 const MAX_REASON: usize = 300;
@@ -97,10 +97,9 @@ pub(super) fn given<'t, T: Deserialize<'t>, D: Deserializer<'t>>(
     T::deserialize(from).map(Some)
 }
 
-/// A localpart in a field.
-pub(super) fn name(field: &'static str, text: &str) -> Result<Localpart, Error> {
-    text.parse()
-        .map_err(|why: crate::jid::ParseError| Error::invalid(field, format!("this name {why}")))
+/// A name at `host` in a field.
+pub(super) fn name(host: &Domain, field: &'static str, text: &str) -> Result<Localpart, Error> {
+    Localpart::at(host, text).map_err(|why| Error::invalid(field, format!("this name {why}")))
 }
 
 /// How much of a list is asked for: 1 to 500, or 100.

@@ -36,7 +36,7 @@ pub(super) async fn create(
     body: Bytes,
 ) -> Answer {
     let asked: CreateInvite = form::json(&headers, &body)?;
-    let new = asked.into_new(&key)?;
+    let new = asked.into_new(&site.host().domain, &key)?;
     let repeat = repeat_key(&headers, "create_invite", form::text(&body)?)?;
     let made = if repeat.is_some() {
         let list = site
@@ -114,7 +114,9 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Answer {
     let asked: WhichInvites = form::query(query.as_deref())?;
-    let named = |field, text: Option<String>| text.map(|text| form::name(field, &text)).transpose();
+    let host = &site.host().domain;
+    let named =
+        |field, text: Option<String>| text.map(|text| form::name(host, field, &text)).transpose();
     let which = ListInvites {
         registering: false,
         kind: asked.kind,

@@ -19,7 +19,7 @@ use crate::http::Site;
     responses((status = 200, body = UserView)),
 )]
 pub(super) async fn show(State(site): State<Site>, _: AdminKey, Part(name): Part) -> Answer {
-    let name = form::name("name", &name)?;
+    let name = form::name(&site.host().domain, "name", &name)?;
     let user = UserView::find(&site.app, site.host(), &name).await?;
     answer(StatusCode::OK, &user)
 }
@@ -44,7 +44,7 @@ pub(super) async fn revoke_invites(
     _: AdminKey,
     Part(name): Part,
 ) -> Answer {
-    let name = form::name("name", &name)?;
+    let name = form::name(&site.host().domain, "name", &name)?;
     let revoked = site.app.revoke_invites_of(site.host(), &name).await?;
     answer(StatusCode::OK, &Revoked { revoked })
 }

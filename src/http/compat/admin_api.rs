@@ -19,6 +19,7 @@ use crate::config::Host;
 use crate::error::Error;
 use crate::http::{Peer, Site};
 use crate::invite::{Invite, Kind, Lifetime, NewInvite, State as InviteState};
+use crate::jid::Domain;
 use crate::store::ListInvites;
 use crate::token::InviteToken;
 
@@ -112,7 +113,7 @@ async fn try_create(
     } else {
         Fields::read(headers, body)?
     };
-    let mut new = new_invite(kind, &fields)?;
+    let mut new = new_invite(&site.host().domain, kind, &fields)?;
     new.details.source = Some(caller.source());
     let created = site
         .app
@@ -152,7 +153,7 @@ fn gives_account(invite: &Invite) -> Result<(), Error> {
     }
 }
 
-fn new_invite(kind: &str, fields: &Fields) -> Result<NewInvite, Error> {
+fn new_invite(host: &Domain, kind: &str, fields: &Fields) -> Result<NewInvite, Error> {
     let mut new = NewInvite::account();
     let ttl = fields.maybe_int("ttl")?;
     new.lifetime = ttl.map_or(Lifetime::Default, Lifetime::Seconds);
@@ -161,7 +162,7 @@ fn new_invite(kind: &str, fields: &Fields) -> Result<NewInvite, Error> {
     }
     let groups = fields.maybe_texts("groups")?;
     match kind {
-        "account" => new.localpart = fields.maybe_name("username")?,
+        "account" => new.localpart = fields.maybe_name(host, "username")?,
         "group" if groups.is_none() => {
             return Err(Error::invalid("groups", "a list of texts is expected"));
         }
@@ -170,7 +171,7 @@ fn new_invite(kind: &str, fields: &Fields) -> Result<NewInvite, Error> {
         "group" => {}
         "reset" => {
             new.kind = Kind::Reset;
-            new.localpart = fields.maybe_name("username")?;
+            new.localpart = fields.maybe_name(host, "username")?;
         }
         _ => {
             return Err(Error::invalid(

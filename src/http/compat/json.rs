@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::http::Site;
 use crate::http::error::{log, respond};
 use crate::invite::{Invite, Kind};
-use crate::jid::Localpart;
+use crate::jid::{Domain, Localpart};
 use crate::token::InviteToken;
 
 /// COMPAT: Snikket's portal and Prose take `expires` for a number, so an invite that never expires
@@ -60,11 +60,15 @@ impl Fields {
         }
     }
 
-    pub(super) fn maybe_name(&self, field: &'static str) -> Result<Option<Localpart>, Error> {
+    /// A name at `host`.
+    pub(super) fn maybe_name(
+        &self,
+        host: &Domain,
+        field: &'static str,
+    ) -> Result<Option<Localpart>, Error> {
         let parse = |text: &str| {
-            text.parse().map_err(|why: crate::jid::ParseError| {
-                Error::invalid(field, format!("this name {why}"))
-            })
+            Localpart::at(host, text)
+                .map_err(|why| Error::invalid(field, format!("this name {why}")))
         };
         self.maybe_text(field)?.map(parse).transpose()
     }

@@ -137,6 +137,12 @@ class Prosody(Server):
         """The names of all accounts, as they lie on the disk."""
         return {unquote(file.stem) for file in (self.directory / "data" / "localhost" / "accounts").glob("*.dat")}
 
+    def account(self, name):
+        """An account as it lies on the disk."""
+        script = "for key, value in pairs(dofile(arg[1])) do print(key, value) end"
+        fields = _run_lua(script, self.directory / "data" / "localhost" / "accounts" / f"{_file_name(name)}.dat")
+        return {key: int(value) if value.isdigit() else value for key, value in fields.items()}
+
     def contacts(self, name):
         """The roster of an account as it lies on the disk: address to subscription."""
         script = (
@@ -144,16 +150,7 @@ class Prosody(Server):
             "if address then print(address, item.subscription) end end"
         )
         file = self.directory / "data" / "localhost" / "roster" / f"{name}.dat"
-        if not file.exists():
-            return {}
-        shown = subprocess.run(
-            ["lua5.4", "-", str(file)],
-            input=script,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return dict(line.split("\t") for line in shown.stdout.splitlines())
+        return _run_lua(script, file) if file.exists() else {}
 
     def _write_config(self):
         self.config.write_text(
@@ -178,3 +175,14 @@ class Prosody(Server):
 def _text(value):
     """A Lua literal. JSON's strings, numbers and booleans are Lua's too."""
     return json.dumps(value if isinstance(value, (bool, int)) else str(value))
+
+
+def _run_lua(script, file):
+    """What a script says about a file, in lines of a key, a tab and a value."""
+    shown = subprocess.run(["lua5.4", "-", str(file)], input=script, capture_output=True, text=True, check=True)
+    return dict(line.split("\t") for line in shown.stdout.splitlines())
+
+
+def _file_name(name):
+    """As Prosody writes a name on the disk."""
+    return "".join(c if c.isascii() and c.isalnum() else "".join(f"%{b:02x}" for b in c.encode()) for c in name)

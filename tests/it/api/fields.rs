@@ -43,7 +43,7 @@ fn bad_invite_fields() -> Vec<(&'static str, Value, Vec<Value>)> {
                 json!(""),
                 json!("a b"),
                 json!("a@b"),
-                json!("theo@chat.example"),
+                json!("theo@other.example"),
                 json!("tһeo"),
                 json!("thé"),
                 json!("-theo"),
@@ -320,7 +320,7 @@ async fn a_bad_parameter_of_a_list_is_named() {
         (
             "invites",
             "inviter",
-            vec!["", "a%20b", "nora%40chat.example"],
+            vec!["", "a%20b", "nora%40other.example"],
         ),
         (
             "invites",

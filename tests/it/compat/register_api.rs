@@ -172,7 +172,15 @@ async fn every_field_of_a_registration_is_checked() {
         asked[field] = json!(value);
         asked
     };
-    for name in ["a b", "a@b", "thé", "/", "\u{0}", &"x".repeat(1_100)] {
+    for name in [
+        "a b",
+        "a@b",
+        "theo@other.example",
+        "thé",
+        "/",
+        "\u{0}",
+        &"x".repeat(1_100),
+    ] {
         let reply = register(&site, &with("username", name)).await;
         assert_eq!(reply.refused(400), "username", "{name}");
     }
@@ -237,6 +245,7 @@ async fn without_a_name_the_name_of_the_invite_counts() {
         json!({"token": token.expose(), "password": PASSWORD}),
         json!({"token": token.expose(), "password": PASSWORD, "username": null}),
         json!({"token": token.expose(), "password": PASSWORD, "username": "LENA"}),
+        json!({"token": token.expose(), "password": PASSWORD, "username": "lena@chat.example"}),
     ] {
         // The name is right, so the chat server is asked, which is not there.
         let reply = register(&site, &asked).await;
