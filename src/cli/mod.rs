@@ -16,6 +16,7 @@ mod progress;
 mod serve;
 mod user;
 
+use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -161,13 +162,36 @@ type Outcome = Result<(), Failure>;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match dispatch(arguments) {
+    let outcome = match Arguments::try_parse() {
+        Ok(arguments) => dispatch(arguments),
+        Err(error) if error.use_stderr() && may_hold_a_password(std::env::args_os()) => {
+            Err(Failure::Usage(format!(
+                "{}; put an address in quotes, and look at --help",
+                error.kind()
+            )))
+        }
+        Err(error) => error.exit(),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Failed(text)) => complain(&text, 1),
         Err(Failure::Usage(text)) => complain(&text, 2),
         Err(Failure::Silent(code)) => ExitCode::from(code),
     }
+}
+
+/// Whether a complaint that quotes these words could quote the password of a database.
+fn may_hold_a_password(words: impl Iterator<Item = OsString>) -> bool {
+    let is_of_an_address = |word: &str| word.contains("://") || word.contains("password");
+    let takes_an_address = |word: &str| matches!(word, "ejabberd" | "migrate-store");
+    let mut words = words.skip(1);
+    words.any(|word| {
+        let word = word.to_string_lossy();
+        let with_password = word
+            .split_once('@')
+            .is_some_and(|(name, _)| name.contains(':'));
+        with_password || is_of_an_address(&word) || takes_an_address(&word)
+    })
 }
 
 fn complain(text: &str, code: u8) -> ExitCode {

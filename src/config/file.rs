@@ -20,10 +20,11 @@ pub struct File {
     #[serde(default = "defaults::data_path")]
     pub data_path: PathBuf,
     /// `postgres://USER@HOST/NAME`; a SQLite file in `data_path` if absent. The password comes from
-    /// `INVITED_DATABASE_PASSWORD` or from the URL.
+    /// `INVITED_DATABASE_PASSWORD` or from the URL, percent-encoded. `sslmode` is `require`, which
+    /// encrypts and verifies, unless the host is this machine.
     pub database: Option<DatabaseUrl>,
     /// PEM file with the only authorities to trust about the database's certificate; the system's
-    /// by default.
+    /// by default. `sslrootcert` in the URL is the same.
     pub database_ca_file: Option<PathBuf>,
     /// Whether statements that run often are prepared at the database; true by default. Behind a
     /// pooler that says that it is one they never are.

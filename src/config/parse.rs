@@ -62,7 +62,9 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn read(&self) -> Result<Parsed, Error> {
-        let root = DeTable::parse(self.text).map_err(|e| self.complaint(&e, &[]))?;
+        // Without a key: what stands in the line may be anything, such as a part of a password.
+        let root = DeTable::parse(self.text)
+            .map_err(|e| self.at(&e.span().unwrap_or(0..0), e.message().trim_end()))?;
         let (root, cors) = split(root, cors::Options::KEYS);
         let (root, global) = split(root, Shared::KEYS);
         let (mut file, listeners) = split(root, Listeners::KEYS);
@@ -138,6 +140,9 @@ impl<'a> Reader<'a> {
         else {
             return self.at(&span, &self.with_key(&span, message));
         };
+        if unknown.contains("://") {
+            return self.at(&span, "an address stands where a key is expected");
+        }
         // serde lists the keys of one part; `keys` are the others that may stand at this place.
         let listed = message.split('`').skip(3).step_by(2);
         let nearest = keys

@@ -7,7 +7,7 @@ use rusqlite::OpenFlags;
 use tokio_postgres::NoTls;
 use tokio_postgres::types::Type;
 
-use super::Error;
+use super::{Error, PostgresAddress};
 use crate::secret::Secret;
 
 /// How long the other server's own writing is waited for.
@@ -72,7 +72,7 @@ impl Foreign {
         Ok(Self::Sqlite(connection))
     }
 
-    /// Connects without TLS, as Prosody does.
+    /// Connects without TLS: a Prosody's configuration cannot say that there is any.
     pub async fn connect_postgres(
         address: &ForeignAddress,
         password: Option<&Secret>,
@@ -92,28 +92,24 @@ impl Foreign {
         if let Some(password) = password {
             config.password(password.expose());
         }
-        Self::connect(&config).await
-    }
-
-    /// Opens `sqlite:FILE` or connects to `postgres://…`.
-    pub async fn open(url: &Secret) -> Result<Self, Error> {
-        let text = url.expose();
-        if let Some(path) = text.strip_prefix("sqlite:") {
-            return Self::open_sqlite(Path::new(path));
-        }
-        let config: tokio_postgres::Config = text.parse().map_err(|e: tokio_postgres::Error| {
-            Error::Unavailable(format!("the address of the database: {}", chain(&e)).into())
-        })?;
-        Self::connect(&config).await
-    }
-
-    async fn connect(config: &tokio_postgres::Config) -> Result<Self, Error> {
         let (client, connection) = config.connect(NoTls).await.map_err(|e| postgres(&e))?;
         // It ends when the client is dropped; what breaks it meanwhile, the client's calls tell.
         tokio::spawn(async move {
             let _ = connection.await;
         });
         Ok(Self::Postgres(client))
+    }
+
+    /// Opens `sqlite:FILE` or connects to `postgres://…`, with TLS as [`PostgresAddress`] has it.
+    pub async fn open(url: &Secret) -> Result<Self, Error> {
+        let text = url.expose();
+        if let Some(path) = text.strip_prefix("sqlite:") {
+            return Self::open_sqlite(Path::new(path));
+        }
+        let address = PostgresAddress::new(text, None, None).map_err(|why| {
+            Error::Unavailable(format!("the address of the database: {why}").into())
+        })?;
+        address.connect_to_read().await.map(Self::Postgres)
     }
 
     /// All rows of one of Prosody's stores at a host, oldest first.

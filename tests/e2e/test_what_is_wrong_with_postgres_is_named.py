@@ -122,6 +122,78 @@ def test_a_bad_certificate_is_named(certificates, stack, tmp_path, names, days, 
     assert "invites" in _tables(server)
 
 
+@pytest.fixture(scope="module")
+def server_with_tls(certificates):
+    server = Postgres("postgres-with-tls")
+    try:
+        server.start()
+        server.sql("alter system set log_connections = on", database="postgres")
+        server.sql("create database desk", database="postgres")
+        yield server
+    finally:
+        server.stop()
+
+
+ELSEWHERE = "postgres://invited@db.example.com:{port}/{database}?hostaddr=127.0.0.1"
+HERE = "postgres://invited@127.0.0.1:{port}/{database}?"
+
+
+@pytest.mark.parametrize(
+    ("address", "parameters", "names", "days", "known", "told"),
+    [
+        (ELSEWHERE, "", "DNS:db.example.com", 2, True, None),
+        (ELSEWHERE, "", "DNS:db.example.com", 2, False, "UnknownIssuer"),
+        (ELSEWHERE, "", "DNS:other.example.com", 2, True, "not valid for name"),
+        (ELSEWHERE, "sslmode=require", "DNS:other.example.com", 2, True, "not valid for name"),
+        (ELSEWHERE, "sslmode=verify-full", "DNS:other.example.com", 2, True, "not valid for name"),
+        (ELSEWHERE, "sslmode=verify-full", "DNS:db.example.com", 2, True, None),
+        (ELSEWHERE, "sslmode=verify-ca", "DNS:other.example.com", 2, True, None),
+        (ELSEWHERE, "sslmode=verify-ca", "DNS:other.example.com", -1, True, "Expired"),
+        (ELSEWHERE, "sslmode=verify-ca&sslrootcert={stranger}", "DNS:db.example.com", 2, False, "database_ca_file"),
+        (ELSEWHERE, "sslrootcert={authority}", "DNS:db.example.com", 2, False, None),
+        (HERE, "", "IP:127.0.0.1", 2, True, None),
+        (HERE, "", "DNS:other.example.com", 2, True, "not valid for name"),
+        (HERE, "sslmode=require", "IP:127.0.0.1", 2, False, "UnknownIssuer"),
+    ],
+)
+def test_tls_to_the_database_is_verified(
+    certificates, server_with_tls, tmp_path, address, parameters, names, days, known, told
+):
+    server = server_with_tls
+    certificate, key = tmp_path / "server.crt", tmp_path / "server.key"
+    certificates.issue([names], certificate, key, days)
+    server.show_certificate(certificate, key)
+    url = _tls_address(tmp_path, certificates, server, f"{address}&{parameters}")
+    node = Node(tmp_path / "node", url)
+    _trust(node, certificates.authority if known else None)
+    before = server.output.stat().st_size
+    if told:
+        _assert_refused(node, told)
+    else:
+        assert node.invite()["token"]
+        log = server.output.read_bytes()[before:].decode()
+        assert "application_name=invited SSL enabled" in log
+        if "sslrootcert" in parameters:
+            done = node.run("import", "ejabberd", "--database", url)
+            assert 'there is no table "invite_token"' in done.stderr
+
+
+def test_a_server_on_this_machine_with_the_certificate_of_its_package_is_used_as_it_is(
+    certificates, server_with_tls, tmp_path
+):
+    """Debian's shows one that nobody signed, for a name of the machine."""
+    certificate, key = tmp_path / "server.crt", tmp_path / "server.key"
+    certificates.issue(["DNS:some-machine"], certificate, key)
+    server_with_tls.show_certificate(certificate, key)
+    assert Node(tmp_path / "node", server_with_tls.url).invite()["token"]
+
+
+def _tls_address(folder, certificates, server, address):
+    stranger = Certificates(folder / "stranger").authority
+    words = {"port": server.port, "database": "desk", "authority": certificates.authority, "stranger": stranger}
+    return address.format(**words)
+
+
 def test_a_certificate_that_expires_while_running_stops_new_connections_only(certificates, stack, tmp_path):
     server = Postgres("postgres-with-tls")
     stack.callback(server.stop)

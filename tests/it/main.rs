@@ -9,6 +9,7 @@ mod cli;
 mod cli_bad_input;
 mod compat;
 mod config;
+mod database_address;
 mod history;
 mod http_options;
 mod import;

@@ -7,12 +7,14 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls_platform_verifier::BuilderVerifierExt as _;
-use tokio_postgres::Config;
 use tokio_postgres::config::Host;
+use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::errors::chain;
 use super::session::Session;
+use super::url::{self, Mode};
+use super::verify_ca::AnyName;
 use crate::store::Error;
 
 /// Where PostgreSQL listens if nobody says otherwise.
@@ -31,26 +33,47 @@ pub struct Address {
     prepared: bool,
 }
 
+/// What a connection is for.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Read,
+    Write,
+}
+
 impl Address {
     /// `url` is `postgres://USER@HOST/NAME` with the parameters that libpq knows; several hosts are
-    /// tried in turn. With TLS the certificate must be good for the host, by the authorities in
-    /// `ca_file` or else the system's.
+    /// tried in turn. With TLS, which is the rule for hosts that are not this machine, the
+    /// certificate must be good for the host, by the authorities in `ca_file` or else the system's.
+    ///
+    /// A complaint quotes nothing of `url`, since any part of it may be a part of a password.
     pub fn new(url: &str, password: Option<&str>, ca_file: Option<&Path>) -> Result<Self, String> {
-        let mut config: Config = url.parse().map_err(|e: tokio_postgres::Error| chain(&e))?;
-        if config.get_hosts().is_empty() {
-            return Err("it names no host".into());
-        }
+        let said = url::read(url)?;
+        let ca_file = match (ca_file, said.ca_file.as_deref()) {
+            (Some(_), Some(_)) => {
+                return Err(
+                    "database_ca_file and sslrootcert are one and the same; give one".into(),
+                );
+            }
+            (one, other) => one.or(other),
+        };
+        let mut config = said.config;
         if let Some(password) = password {
             config.password(password);
         }
         if config.get_application_name().is_none() {
             config.application_name("invited");
         }
+        let hosts = (0..config.get_hosts().len()).map(|at| {
+            let mut one = alone(&config, at);
+            let mode = said
+                .mode
+                .unwrap_or_else(|| url::usual_mode(&one, ca_file.is_some()));
+            one.ssl_mode(mode.of_connection());
+            one
+        });
         Ok(Self {
-            hosts: (0..config.get_hosts().len())
-                .map(|at| alone(&config, at))
-                .collect(),
-            tls: MakeRustlsConnect::new(tls(ca_file)?),
+            hosts: hosts.collect(),
+            tls: MakeRustlsConnect::new(tls(ca_file, said.mode == Some(Mode::VerifyCa))?),
             prepared: true,
         })
     }
@@ -63,14 +86,24 @@ impl Address {
         self
     }
 
-    /// A connection that can write, and the task that moves its bytes: of the first host that gives
-    /// one.
+    /// A connection that can write, of the first host that gives one.
     pub(in crate::store) async fn connect(&self) -> Result<Session, Error> {
+        self.first(Purpose::Write).await
+    }
+
+    /// A connection of the first host that gives one, be it a replica.
+    pub(in crate::store) async fn connect_to_read(&self) -> Result<Client, Error> {
+        self.first(Purpose::Read)
+            .await
+            .map(|session| session.client)
+    }
+
+    async fn first(&self, purpose: Purpose) -> Result<Session, Error> {
         let hosts = u32::try_from(self.hosts.len()).unwrap_or(u32::MAX);
         let mut refusals = Vec::new();
         for config in &self.hosts {
             // Boxed, since the state of a TLS handshake is large.
-            let attempt = Box::pin(connect(config, &self.tls, self.prepared));
+            let attempt = Box::pin(connect(config, &self.tls, purpose, self.prepared));
             let why = match tokio::time::timeout(CONNECT / hosts, attempt).await {
                 Ok(Ok(session)) => return Ok(session),
                 Ok(Err(why)) => why,
@@ -142,8 +175,7 @@ fn alone(config: &Config, at: usize) -> Config {
     if let Some(retries) = config.get_keepalives_retries() {
         one.keepalives_retries(retries);
     }
-    one.ssl_mode(config.get_ssl_mode())
-        .ssl_negotiation(config.get_ssl_negotiation())
+    one.ssl_negotiation(config.get_ssl_negotiation())
         .keepalives(config.get_keepalives())
         .keepalives_idle(config.get_keepalives_idle())
         .target_session_attrs(config.get_target_session_attrs())
@@ -154,6 +186,7 @@ fn alone(config: &Config, at: usize) -> Config {
 async fn connect(
     config: &Config,
     tls: &MakeRustlsConnect,
+    purpose: Purpose,
     prepared: bool,
 ) -> Result<Session, String> {
     let (client, connection) = config.connect(tls.clone()).await.map_err(|e| chain(&e))?;
@@ -161,13 +194,17 @@ async fn connect(
         // Whoever waits for an answer is told by its own error.
         let _ = connection.await;
     });
-    let shown = client.query_typed(READ_ONLY, &[]).await;
-    match shown.map_err(|e| chain(&e))?.first() {
-        Some(row) if row.get::<_, &str>(0) == "on" => {
-            Err("it is a read-only replica; name the primary".into())
+    if let Purpose::Write = purpose {
+        let shown = client.query_typed(READ_ONLY, &[]).await;
+        let shown = shown.map_err(|e| chain(&e))?;
+        if shown
+            .first()
+            .is_some_and(|row| row.get::<_, &str>(0) == "on")
+        {
+            return Err("it is a read-only replica; name the primary".into());
         }
-        _ => Session::new(client, prepared).await.map_err(|e| chain(&e)),
     }
+    Session::new(client, prepared).await.map_err(|e| chain(&e))
 }
 
 /// A host, with its port unless that is the usual one.
@@ -183,12 +220,18 @@ fn place(config: &Config) -> String {
     }
 }
 
-fn tls(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, String> {
+fn tls(ca_file: Option<&Path>, any_name: bool) -> Result<rustls::ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
+    let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?;
     let Some(path) = ca_file else {
+        if any_name {
+            // Anybody can have a certificate for a name of their own from one of the system's.
+            return Err(
+                "sslmode=verify-ca needs an authority of your own, in database_ca_file".into(),
+            );
+        }
         return Ok(builder
             .with_platform_verifier()
             .map_err(|e| e.to_string())?
@@ -202,6 +245,13 @@ fn tls(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, String> {
     }
     if roots.is_empty() {
         return Err(named(&"there is no certificate in it"));
+    }
+    if any_name {
+        let verifier = AnyName::new(roots, provider).map_err(|e| named(&e))?;
+        return Ok(builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth());
     }
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

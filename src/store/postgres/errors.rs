@@ -70,11 +70,16 @@ fn advice(code: Option<&SqlState>, told: &str) -> Option<&'static str> {
         ("password missing", "set INVITED_DATABASE_PASSWORD"),
         (
             "server does not support TLS",
-            "switch TLS on there, or write sslmode=prefer in the address",
+            "switch TLS on there; sslmode=disable in the address does without, and shows the password to whoever is \
+             in between",
         ),
         ("certificate expired", "renew it there"),
         ("peer certificate: Expired", "renew it there"),
         ("not valid for name", "connect by a name that is in it"),
+        (
+            "no encryption",
+            "if it asks for TLS, write sslmode=require in the address",
+        ),
         ("database does not allow writes", "name the primary"),
         ("UnknownIssuer", UNKNOWN_AUTHORITY),
         ("BadSignature", UNKNOWN_AUTHORITY),

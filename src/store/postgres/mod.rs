@@ -11,6 +11,8 @@
 mod address;
 mod errors;
 mod session;
+mod url;
+mod verify_ca;
 mod wire;
 mod writer;
 
