@@ -13,6 +13,8 @@ from harness.certificates import Certificates
 from harness.invited import Invited
 from harness.waiting import free_port
 
+pytestmark = pytest.mark.once
+
 OWN_MOUNTS = ["unshare", "--mount"] if os.getuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
 SMALL_DISK = 'mount -t tmpfs -o size=2m,mode=0700 none "$0" && exec "$@"'
 READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'

@@ -13,6 +13,8 @@ import pytest
 from harness.desk import HOSTS, Desk
 from harness.waiting import accepts, free_port, wait_until
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):

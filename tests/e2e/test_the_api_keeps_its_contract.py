@@ -12,6 +12,8 @@ from harness.certificates import Certificates
 from harness.invited import Invited
 from harness.waiting import free_port
 
+pytestmark = pytest.mark.once
+
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 

@@ -18,6 +18,8 @@ from harness.race import register_all_at_once
 from harness.site import Site
 from harness.waiting import wait_until
 
+pytestmark = pytest.mark.once
+
 FAILOVERS = int(os.environ.get("FAILOVERS", "2"))
 """How often the primary dies. Each takes some seconds; before a release run 20."""
 BACK_WITHIN = 15

@@ -10,6 +10,8 @@ import pytest
 
 from harness.site import Site
 
+pytestmark = pytest.mark.once
+
 REQUEST_TIMEOUT = 5
 """As the sites of these tests are configured."""
 

@@ -16,6 +16,8 @@ from harness.postgres import Postgres
 from harness.prosody import REPOSITORY
 from harness.waiting import free_port, wait_until
 
+pytestmark = pytest.mark.once
+
 CROWD = 40
 """Clients at once; more than a node has connections that read."""
 PATIENCE = 12

@@ -51,7 +51,7 @@ class Moving:
             self.keep(name, text=prosody.stock_invite())
         self.keep("web", "shell", "invite", "create_account", "localhost")
         for name in ODD_NAMES:
-            self.keep(name, "shell", "invite", "create_account", f"{name}@localhost")
+            self.keep(name, "shell", f'invite:create_account("{name}@localhost")')
         if IS_13:
             with_group = 'create_account(nil, { roles = { "prosody:admin" }, groups = { "a" } }).token'
             self.keep("admin", "shell", create + with_group)

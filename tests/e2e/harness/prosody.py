@@ -21,6 +21,8 @@ def _version():
 VERSION = _version()
 """Of the Prosody in PATH: (0, 12, 3), (13, 0, 1), …"""
 IS_13 = VERSION >= (13,)
+WRONG_NAME = ("modify", "not-acceptable") if VERSION >= (13, 0, 7) else ("cancel", "not-allowed")
+"""How an invite for another name is refused; in 13.0.7 Prosody's own mod_invites_register is quicker than ours."""
 
 REPOSITORY = Path(__file__).parents[3]
 OUR_MODULE = REPOSITORY / "prosody" / "mod_invites_invited"
