@@ -30,7 +30,7 @@ use crate::config::{self, Config, Database};
 use crate::error::Error;
 use crate::jid::BareJid;
 use crate::secret::{self, Secret};
-use crate::store::{PostgresAddress, Store};
+use crate::store::{self, PostgresAddress, Store};
 use crate::token::Sealer;
 
 /// The invite desk of an XMPP server.
@@ -241,10 +241,17 @@ fn dispatch(arguments: Arguments) -> Outcome {
 
 /// Everything but the listeners: the same database as a running daemon's, at the same time.
 async fn open(config: Config) -> Result<App, Failure> {
+    open_by(config, Store::open_sqlite).await
+}
+
+async fn open_by(
+    config: Config,
+    open_sqlite: fn(&std::path::Path) -> Result<Store, store::Error>,
+) -> Result<App, Failure> {
     prepare_data_path(&config)?;
     let store = match &config.database {
         Database::Postgres { .. } => Store::open_postgres(postgres_address(&config)?).await,
-        Database::Sqlite(file) => Store::open_sqlite(file),
+        Database::Sqlite(file) => open_sqlite(file),
     };
     let store = store.map_err(|e| Failure::Failed(Error::from(e).chain()))?;
     let key = key_file(&config)?;
@@ -281,6 +288,7 @@ fn prepare_data_path(config: &Config) -> Result<(), Failure> {
     std::fs::DirBuilder::new()
         .mode(0o700)
         .create(&config.data_path)
+        .and_then(|()| store::sync_folder_of(&config.data_path))
         .map_err(|e| {
             Failure::Usage(format!(
                 "{}: data_path: cannot make {}: {e}",
@@ -332,6 +340,8 @@ fn read_or_make(path: &std::path::Path, make: impl FnOnce() -> String) -> Result
         {
             return Err(named(error));
         }
+        // What it opens is about to be stored, and must not outlive it.
+        store::sync_folder_of(path).map_err(named)?;
     }
     let text = std::fs::read_to_string(path).map_err(named)?;
     let text = text.trim().to_owned();

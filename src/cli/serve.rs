@@ -8,9 +8,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
-use super::{Failure, Outcome, logging, open, read_or_make};
+use super::{Failure, Outcome, logging, open_by, read_or_make};
 use crate::app::App;
-use crate::config::{Config, Database};
+use crate::config::Config;
 use crate::http::Front;
 use crate::http::bridge::Bridge;
 use crate::http::listen::{self, Limits};
@@ -31,7 +31,7 @@ pub(super) fn run(config: Config) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let app = runtime.block_on(open(config))?;
+    let app = runtime.block_on(open_by(config, Store::open_sqlite_to_serve))?;
     let secret = read_or_make(&secret_file, secret::random_base64url::<32>).map_err(|failure| {
         let Failure::Usage(why) = failure else {
             return failure;
@@ -111,7 +111,10 @@ async fn serve(app: App, secret: Secret) -> Outcome {
 
     // No supervisor may be there to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    wait_for_end(tls).await?;
+    tokio::select! {
+        ended = wait_for_end(tls) => ended?,
+        () = app.store.lost() => end_at_once(),
+    }
     tracing::info!("stopping: finishing what has begun");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     sweeper.abort();
@@ -120,12 +123,19 @@ async fn serve(app: App, secret: Secret) -> Outcome {
     for door in doors {
         let _ = door.await;
     }
-    if let Database::Sqlite(file) = &config.database
-        && let Err(error) = Store::settle_sqlite(file)
-    {
+    if let Err(error) = app.store.settle() {
         tracing::warn!("the log beside the database stays: {error}");
+        if app.store.check().await.is_err() {
+            // Closing would bring it into whatever stands where the database was.
+            end_at_once();
+        }
     }
     Ok(())
+}
+
+/// Without closing or answering anything: a supervisor's restart beats a server that cannot write.
+fn end_at_once() -> ! {
+    std::process::exit(70)
 }
 
 /// The certificates, if HTTPS is on.

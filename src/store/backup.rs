@@ -26,6 +26,7 @@ impl Store {
         let copied = copy(source, target, progress).and_then(|()| {
             std::fs::File::open(target)
                 .and_then(|file| file.sync_all())
+                .and_then(|()| super::sqlite::sync_folder_of(target))
                 .map_err(named)
         });
         if copied.is_err() {

@@ -290,7 +290,7 @@ impl Store {
             // Makes the tables, or brings them up to date, on both sides.
             match place {
                 Place::Postgres(address) => drop(Self::open_postgres(address.clone()).await?),
-                Place::Sqlite(path) => drop(Self::open_sqlite(path)?),
+                Place::Sqlite(path) => sqlite::prepare(path)?,
             }
         }
         let source = Side::open(from, true).await?;

@@ -41,6 +41,7 @@ pub use moving_in::KnownRegistration;
 pub use postgres::Address as PostgresAddress;
 pub use registrations::Attempt;
 pub use requests::Request;
+pub(crate) use sqlite::sync_folder_of;
 
 /// What a caller of the store can tell apart.
 #[derive(Debug, thiserror::Error)]
@@ -102,20 +103,42 @@ enum Readers {
 }
 
 impl Store {
-    /// Opens the `SQLite` file at `path`, makes it if it is not there, and brings its tables up to
-    /// date. A file from a newer version is refused. Must be called where a Tokio runtime is.
+    /// Opens the `SQLite` file at `path` for a command, makes it if it is not there, makes durable what is in it,
+    /// and brings its tables up to date. A file from a newer version is refused. Must be called where a
+    /// Tokio runtime is.
     pub fn open_sqlite(path: &Path) -> Result<Self, Error> {
+        Self::open_sqlite_with(path, sqlite::Patience::COMMAND)
+    }
+
+    /// [`Store::open_sqlite`] for a daemon: waits until nobody reads the file, so that the log begins anew.
+    pub fn open_sqlite_to_serve(path: &Path) -> Result<Self, Error> {
+        Self::open_sqlite_with(path, sqlite::Patience::DAEMON)
+    }
+
+    fn open_sqlite_with(path: &Path, patience: sqlite::Patience) -> Result<Self, Error> {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let reads = Readers::Sqlite(sqlite::open(path, receiver, sender.downgrade())?);
+        let reads = sqlite::open(path, patience, receiver, sender.downgrade())?;
         Ok(Self {
             writes: sender,
-            reads,
+            reads: Readers::Sqlite(reads),
         })
     }
 
     /// Brings everything into the `SQLite` file itself, out of the log beside it.
-    pub fn settle_sqlite(path: &Path) -> Result<(), Error> {
-        sqlite::settle(path)
+    pub fn settle(&self) -> Result<(), Error> {
+        match &self.reads {
+            Readers::Postgres(_) => Ok(()),
+            Readers::Sqlite(readers) => readers.settle(),
+        }
+    }
+
+    /// Returns when nothing that this process writes can be called durable any more, which only a new
+    /// process can mend. The reason is logged.
+    pub async fn lost(&self) {
+        match &self.reads {
+            Readers::Postgres(_) => std::future::pending().await,
+            Readers::Sqlite(readers) => readers.lost().await,
+        }
     }
 
     /// Connects to the `PostgreSQL` database at `address` and brings its tables up to date. Any
@@ -179,14 +202,13 @@ impl Store {
         }
     }
 
-    /// Whether the database can be read now.
+    /// Whether the database can be read now, and what is written found again.
     pub async fn check(&self) -> Result<(), Error> {
-        self.read("select count(*) from schema_migrations", Vec::new())
-            .await?;
-        match &self.reads {
-            Readers::Postgres(_) => Ok(()),
-            Readers::Sqlite(readers) => readers.check_file(),
+        if let Readers::Sqlite(readers) = &self.reads {
+            readers.check_files()?;
         }
+        let read = self.read("select count(*) from schema_migrations", Vec::new());
+        read.await.map(drop)
     }
 
     /// Every statement that the store can run, for the test that prepares them all.

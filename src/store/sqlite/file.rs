@@ -1,6 +1,6 @@
-//! The file: made, opened, and watched for being replaced.
+//! The file: made and opened.
 
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,42 +12,9 @@ use crate::store::Error;
 /// How long a statement waits for another process's lock, such as a backup's.
 pub(in crate::store) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Which file was opened, to notice when another one stands in its place.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct OpenedFile {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
-}
-
-impl OpenedFile {
-    pub(super) fn look(path: &Path) -> Result<Self, Error> {
-        let meta = std::fs::metadata(path)
-            .map_err(|e| Error::Unavailable(format!("{}: {e}", path.display()).into()))?;
-        Ok(Self {
-            path: path.to_owned(),
-            device: meta.dev(),
-            inode: meta.ino(),
-        })
-    }
-
-    /// A file that was deleted or replaced would take every write with it, so no write is
-    /// accepted any more.
-    pub(super) fn check(&self) -> Result<(), Error> {
-        if Self::look(&self.path)? == *self {
-            return Ok(());
-        }
-        Err(Error::Unavailable(
-            format!(
-                "{} was replaced while it was open; restart invited",
-                self.path.display()
-            )
-            .into(),
-        ))
-    }
-}
-
 /// Makes an empty file that only its owner reads. An existing one is left as it is.
+///
+/// To be called before this process has a connection to it (fcntl(2): closing drops locks).
 pub(super) fn create_private(path: &Path) -> Result<(), Error> {
     std::fs::OpenOptions::new()
         .create(true)
@@ -72,6 +39,26 @@ pub(in crate::store) fn create_new_private(path: &Path) -> std::io::Result<()> {
         .mode(0o600)
         .open(path)
         .map(drop)
+}
+
+/// The file of this name with more at its end.
+pub(super) fn beside(path: &Path, more: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(more);
+    name.into()
+}
+
+/// The name of a file is on the disk when this returns, or that it is gone.
+pub(crate) fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let synced = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|e| {
+        let text = format!("{} could not be made durable: {e}", folder.display());
+        std::io::Error::new(e.kind(), text)
+    })
 }
 
 /// The one place where a connection is opened and set up.

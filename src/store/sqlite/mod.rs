@@ -1,9 +1,13 @@
 //! The `SQLite` engine: one thread owns the writing connection and commits in groups, another
 //! makes them durable and answers; a few connections that cannot write serve reads.
 
+mod anew;
 mod file;
+mod holders;
+mod opened;
 mod recent;
 mod sync;
+mod trust;
 mod wire;
 mod writer;
 
@@ -17,12 +21,17 @@ use tokio::sync::mpsc;
 use super::change::{Rows, Statement};
 use super::{Error, Job, migrate};
 use crate::clock::Clock;
-use file::{OpenedFile, connect, create_private, named};
+use anew::{begin_anew, checkpoint};
+use file::{connect, create_private, named};
+use opened::OpenedFiles;
 use recent::Recent;
-use sync::{Syncing, answer_callers, make_durable, open_log, spawn};
+use sync::{Syncing, answer_callers, make_durable, make_quick, spawn};
+use trust::Trust;
 use wire::{classify, execute};
 use writer::write;
 
+pub(super) use anew::Patience;
+pub(crate) use file::sync_folder_of;
 pub(super) use file::{BUSY_TIMEOUT, create_new_private};
 pub(super) use wire::rows;
 
@@ -37,42 +46,68 @@ struct Pool {
     connections: Vec<Mutex<Connection>>,
     next: AtomicUsize,
     recent: Arc<Recent>,
-    file: OpenedFile,
+    trust: Trust,
+    /// After the connections: it is dropped after them.
+    files: Arc<OpenedFiles>,
 }
 
-/// Opens the file, brings it up to date, starts the writer.
+/// Opens the file, makes durable what it has, brings it up to date, starts the writer.
 pub(super) fn open(
     path: &Path,
+    patience: Patience,
     jobs: mpsc::Receiver<Job>,
     wake: mpsc::WeakSender<Job>,
 ) -> Result<Readers, Error> {
-    create_private(path)?;
-    let mut writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    migrate::sqlite(&mut writer, Clock::System.now().0).map_err(|error| named(path, error))?;
-    let file = OpenedFile::look(path)?;
+    let (writer, files) = begin(path, patience)?;
+    make_quick(&writer).map_err(|e| named(path, e))?;
     let connections = (0..READERS)
         .map(|_| connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map(Mutex::new))
         .collect::<Result<Vec<_>, _>>()?;
-    let log = open_log(&writer, path).map_err(|e| named(path, e))?;
+    let files = Arc::new(files);
+    let trust = Trust::new();
     let (committed, to_sync) = std::sync::mpsc::channel();
     let syncing = Arc::new(Syncing::default());
     let recent = Arc::new(Recent::default());
-    let writers = (file.clone(), Arc::clone(&syncing), Arc::clone(&recent));
+    let shared = (
+        Arc::clone(&files),
+        trust.clone(),
+        Arc::clone(&syncing),
+        Arc::clone(&recent),
+    );
     spawn("store-writer", move || {
-        let (file, syncing, recent) = writers;
-        write(writer, jobs, &file, &recent, &committed, &syncing);
+        let (files, trust, syncing, recent) = shared;
+        write(writer, jobs, &files, &trust, &recent, &committed, &syncing);
     })?;
     let (durable, to_answer) = mpsc::unbounded_channel();
     tokio::spawn(answer_callers(to_answer));
+    let shared = (Arc::clone(&files), trust.clone());
     spawn("store-sync", move || {
-        make_durable(&log, &to_sync, &syncing, &wake, &durable);
+        let (files, trust) = shared;
+        make_durable(&files, &trust, &to_sync, &syncing, &wake, &durable);
     })?;
     Ok(Readers(Arc::new(Pool {
         connections,
         next: AtomicUsize::new(0),
         recent,
-        file,
+        trust,
+        files,
     })))
+}
+
+/// Makes the file if it is not there, and brings it up to date.
+pub(super) fn prepare(path: &Path) -> Result<(), Error> {
+    let (writer, files) = begin(path, Patience::COMMAND)?;
+    drop(writer);
+    drop(files);
+    Ok(())
+}
+
+fn begin(path: &Path, patience: Patience) -> Result<(Connection, OpenedFiles), Error> {
+    create_private(path)?;
+    let mut writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let files = begin_anew(&writer, path, patience)?;
+    migrate::sqlite(&mut writer, Clock::System.now().0).map_err(|error| named(path, error))?;
+    Ok((writer, files))
 }
 
 impl Readers {
@@ -96,9 +131,31 @@ impl Readers {
             .map_err(|e| Error::Unavailable(Box::new(e)))?
     }
 
-    /// Whether the file that was opened still stands where it did.
-    pub(super) fn check_file(&self) -> Result<(), Error> {
-        self.0.file.check()
+    /// Whether what is written can be called durable.
+    pub(super) fn check_files(&self) -> Result<(), Error> {
+        let pool = &self.0;
+        pool.trust.check()?;
+        let checked = pool.files.check();
+        checked.map_err(|why| Error::Unavailable(why.into()))
+    }
+
+    /// Returns when nothing can be stored any more; the reason is logged.
+    pub(super) async fn lost(&self) {
+        self.0.trust.lost().await;
+    }
+
+    /// Brings everything into the one file, for those who copy it by hand when the daemon is gone.
+    pub(super) fn settle(&self) -> Result<(), Error> {
+        self.check_files()?;
+        let path = self.0.files.path();
+        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let done = checkpoint(&connection, "pragma wal_checkpoint(truncate)").map_err(classify)?;
+        if done.busy {
+            let who = holders::holders(path);
+            return Err(Error::Unavailable(format!("{who} uses it").into()));
+        }
+        let synced = self.0.files.sync();
+        synced.map_err(|why| Error::Unavailable(why.into()))
     }
 }
 
@@ -116,12 +173,4 @@ impl Pool {
     fn at(&self, turn: usize) -> &Mutex<Connection> {
         &self.connections[turn % self.connections.len()]
     }
-}
-
-/// Brings everything into the one file, for those who copy it by hand when the daemon is gone.
-pub(super) fn settle(path: &Path) -> Result<(), Error> {
-    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection
-        .query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()))
-        .map_err(classify)
 }

@@ -1,43 +1,32 @@
 //! The threads of the store, and the one that makes the log durable.
 
-use std::fs::File;
-use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::opened::OpenedFiles;
+use super::trust::Trust;
 use super::wire::classify;
 use crate::store::change::{Change, Rows};
 use crate::store::{Answer, Error, Job};
 
-/// Pages of the log after which it is brought into the file: 16 MiB, seldom enough that a page which
-/// is written again and again is written once, and soon done.
-const LOG_PAGES: u32 = 4_000;
+/// How long nobody may look whether the files are still there while nothing is written.
+const WATCH: Duration = Duration::from_secs(1);
 /// What the writer keeps in memory, in KiB.
 const WRITER_CACHE: i64 = 1024;
 
-/// The log beside the file, for [`make_durable`]. From now on `connection` itself makes nothing
-/// durable but what the log needs to stay in order.
-pub(super) fn open_log(connection: &Connection, path: &Path) -> Result<File, Error> {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    let unavailable = |e: std::io::Error| Error::Unavailable(Box::new(e));
-    let log = File::open(name).map_err(unavailable)?;
-    // The log may just have been made, and only its folder knows.
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))
-        .and_then(|folder| folder.sync_all())
-        .map_err(unavailable)?;
+/// From now on `connection` itself makes nothing durable but what the log needs to stay in order, and the
+/// writer brings the log into the file.
+pub(super) fn make_quick(connection: &Connection) -> Result<(), Error> {
     let settings = || {
         connection.pragma_update(None, "synchronous", "normal")?;
         connection.pragma_update(None, "cache_size", -WRITER_CACHE)?;
-        connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)
+        connection.pragma_update(None, "wal_autocheckpoint", 0)
     };
-    settings().map_err(classify)?;
-    Ok(log)
+    settings().map_err(classify)
 }
 
 /// Starts a thread without which nothing can be stored: if it fails, the process ends, since a
@@ -128,18 +117,32 @@ pub(super) async fn answer_callers(mut durable: mpsc::UnboundedReceiver<Committe
 
 /// Hands on what the log holds for good. Meanwhile the writer gathers the next group; this does
 /// what `synchronous = full` would do within the commit.
+///
+/// If that fails, or the log is not the one that a restart would find, nobody is answered any more.
 pub(super) fn make_durable(
-    log: &File,
+    files: &OpenedFiles,
+    trust: &Trust,
     committed: &std::sync::mpsc::Receiver<Committed>,
     syncing: &Syncing,
     writer: &mpsc::WeakSender<Job>,
     durable: &mpsc::UnboundedSender<Committed>,
 ) {
-    while let Ok(mut batch) = committed.recv() {
-        batch.extend(committed.try_iter().flatten());
-        // After a failure nobody knows what is on the disk, not even a second call (fsync(2)).
-        log.sync_data()
-            .unwrap_or_else(|e| panic!("the database's log could not be made durable: {e}"));
+    loop {
+        let batch = match committed.recv_timeout(WATCH) {
+            Ok(mut batch) => {
+                batch.extend(committed.try_iter().flatten());
+                batch
+            }
+            Err(RecvTimeoutError::Timeout) => Committed::new(),
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let is_durable = match batch.len() {
+            0 => files.check(),
+            _ => files.sync_log().and_then(|()| files.check()),
+        };
+        if let Err(why) = is_durable {
+            trust.lose(why);
+        }
         if syncing.end()
             && let Some(writer) = writer.upgrade()
         {
@@ -147,6 +150,9 @@ pub(super) fn make_durable(
             let (answer, _) = oneshot::channel();
             let change = Change::new();
             let _ = writer.try_send(Job { change, answer });
+        }
+        if trust.is_lost() {
+            return;
         }
         // Without the runtime there is nobody who waits.
         let _ = durable.send(batch);

@@ -1,11 +1,13 @@
 //! The thread that writes: takes changes, commits them in groups.
 
-use rusqlite::{CachedStatement, Connection};
+use rusqlite::{CachedStatement, Connection, ffi};
 use tokio::sync::mpsc;
 
-use super::file::OpenedFile;
+use super::anew::checkpoint;
+use super::opened::OpenedFiles;
 use super::recent::Recent;
 use super::sync::{Committed, Syncing};
+use super::trust::Trust;
 use super::wire::{answers_of, classify, is_conflict};
 use crate::store::change::{Change, Rows};
 use crate::store::{Error, Job};
@@ -13,12 +15,17 @@ use crate::store::{Error, Job};
 /// How many changes share one commit at the most.
 const BATCH: usize = 256;
 
+/// Pages of the log after which it is brought into the file: 16 MiB, seldom enough that a page which
+/// is written again and again is written once, and soon done.
+const LOG_PAGES: i64 = 4_000;
+
 /// The writer: takes the first change and whatever comes while the group before is being made
 /// durable, commits them together, passes them on. It waits for nothing else.
 pub(super) fn write(
     mut connection: Connection,
     mut jobs: mpsc::Receiver<Job>,
-    file: &OpenedFile,
+    files: &OpenedFiles,
+    trust: &Trust,
     recent: &Recent,
     committed: &std::sync::mpsc::Sender<Committed>,
     syncing: &Syncing,
@@ -28,33 +35,66 @@ pub(super) fn write(
         if first.change.0.is_empty() {
             continue;
         }
+        if let Err(why) = files.stand() {
+            trust.lose(why);
+        }
+        if let Err(error) = trust.check() {
+            let _ = first.answer.send(Err(error));
+            continue;
+        }
         let mut first = Some(first);
         let next = || match first.take().or_else(|| jobs.try_recv().ok()) {
             None if syncing.awaited() => jobs.blocking_recv(),
             next => next,
         };
-        let result = match file.check() {
-            Ok(()) => commit_together(&mut connection, recent, next, &mut batch),
-            Err(error) => {
-                batch.extend(first);
-                let reason = error.to_string();
-                answer_all(&mut batch, || Error::Unavailable(reason.clone().into()));
-                continue;
-            }
-        };
-        let done = settle_batch(&mut connection, recent, &mut batch, result);
+        let result = commit_together(&mut connection, recent, next, &mut batch);
+        let done = settle_batch(&mut connection, trust, recent, &mut batch, result);
         if !done.is_empty() {
             syncing.begin();
-            committed
-                .send(done)
-                .expect("the other thread ends after this one");
+            // Nobody takes it when trust is lost, and nobody is answered.
+            let _ = committed.send(done);
+            if let Err(error) = bring_in(&connection, files, trust) {
+                lose_if_unsynced(trust, &error);
+                tracing::warn!("the log stays beside the database for now: {error}");
+            }
         }
+    }
+    if trust.is_lost() {
+        // Closing it would bring the log into whatever stands where the database was.
+        std::mem::forget(connection);
+    }
+}
+
+/// Brings the log into the file, when it is long enough. `SQLite` would do that by itself, but keep to itself
+/// what went wrong.
+fn bring_in(connection: &Connection, files: &OpenedFiles, trust: &Trust) -> rusqlite::Result<()> {
+    if checkpoint(connection, "pragma wal_checkpoint(noop)")?.frames < LOG_PAGES {
+        return Ok(());
+    }
+    match files.check() {
+        Ok(()) => checkpoint(connection, "pragma wal_checkpoint(passive)").map(drop),
+        Err(why) => {
+            trust.lose(why);
+            Ok(())
+        }
+    }
+}
+
+/// After a sync that failed, what was written may be in memory only, and the next one would not tell.
+fn lose_if_unsynced(trust: &Trust, error: &rusqlite::Error) {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    if matches!(
+        code,
+        Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC)
+    ) {
+        trust.lose(format!("it could not be made durable: {error}"));
     }
 }
 
 /// What of a group is committed; the rest of it is answered.
 fn settle_batch(
     connection: &mut Connection,
+    trust: &Trust,
     recent: &Recent,
     batch: &mut Vec<Job>,
     result: rusqlite::Result<Vec<Vec<Rows>>>,
@@ -75,6 +115,7 @@ fn settle_batch(
                         done.extend(answers.zip(results));
                     }
                     Err(error) => {
+                        lose_if_unsynced(trust, &error);
                         let error = classify(error);
                         if let Some(job) = batch.pop() {
                             let _ = job.answer.send(Err(error));
@@ -86,6 +127,7 @@ fn settle_batch(
         }
         // A full disk or a foreign lock is nobody's guilt, and each try may wait for long.
         Err(error) => {
+            lose_if_unsynced(trust, &error);
             let reason = error.to_string();
             answer_all(batch, || Error::Unavailable(reason.clone().into()));
             Committed::new()
