@@ -160,6 +160,7 @@ impl Error {
         match self {
             Self::Invalid { field, .. } | Self::ScopeTooSmall { field: Some(field) } => Some(field),
             Self::Item { problem, .. } => problem.field(),
+            Self::NameTaken => Some("username"),
             Self::Unreadable { field, .. } => Some(field),
             _ => None,
         }

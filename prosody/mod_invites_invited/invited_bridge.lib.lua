@@ -11,7 +11,8 @@ local max_outstanding = 256;
 
 local on_command_line = prosody.process_type ~= "prosody"; -- then it is the operator who reads what went wrong
 
-local outstanding, complaint = 0, nil;
+local outstanding, complaint, silent = 0, nil, false;
+local under_way = {}; -- what ends each question that has no answer yet
 local base_url, secret;
 
 local function trouble(code, detail, condition)
@@ -70,6 +71,9 @@ local answers = {
 	})) });
 	pending = object({ invites = list_of(an_invite(maybe(text))); next = maybe(text) });
 	creators = object({ users = list_of(text); next = maybe(text) });
+	questions = object({ questions = list_of(object({
+		id = text; accounts = maybe(list_of(text)); roles = maybe(flag); groups = maybe(flag);
+	})) });
 	key_create = object({ key = text });
 	key_list = object({ keys = list_of(object({ id = text; name = maybe(text) })) });
 	api_create = object({ status = whole; location = maybe(text) });
@@ -105,7 +109,8 @@ end
 
 -- Returns the answer, or nil and a problem { code, detail, type, condition, status, retry_after }. Problems of type "wait"
 -- say nothing about whether the daemon did what was asked. The last two are HTTP's, and absent for faults of the set-up.
-local function ask(operation, question)
+-- `patience` is another deadline, in seconds.
+local function ask(operation, question, patience)
 	if not async.ready() then
 		return nil, trouble("cannot_wait", "Invites cannot be checked for this kind of connection.");
 	end
@@ -123,17 +128,20 @@ local function ask(operation, question)
 	local finished, body, status, retry_after, request = false, nil, 0, nil, nil;
 	local function finish(content, code, response)
 		if finished then return; end
+		under_way[wait] = nil;
 		finished, body, status = true, content, code;
 		retry_after = code ~= 0 and response.headers["retry-after"] or nil;
 		done();
 	end
 	outstanding = outstanding + 1;
 	-- Requests have no deadline of their own. Not module:add_timer: that one falls silent when the module is unloaded.
-	local timeout = timer.add_task(deadline, function ()
+	local function give_up(why)
 		if finished then return; end
 		if request then http.destroy_request(request); end
-		finish("timeout", 0);
-	end);
+		finish(why, 0);
+	end
+	under_way[wait] = give_up;
+	local timeout = timer.add_task(patience or deadline, function () give_up("timeout"); end);
 	request = http.request(base_url.."/bridge/v1/"..operation, {
 		method = "POST";
 		body = json.encode(question);
@@ -146,7 +154,7 @@ local function ask(operation, question)
 	local read, answer = pcall(json.decode, status ~= 0 and body or ""); -- it raises an error where too much is nested
 	if not read then answer = nil; end
 	if status == 200 and (answers[operation] or anything)(answer) then
-		if complaint then module:log("info", "invited answers again"); end
+		if complaint and not silent then module:log("info", "invited answers again"); end
 		complaint = nil;
 		return answer;
 	end
@@ -161,7 +169,7 @@ local function ask(operation, question)
 	if status == 401 then secret = nil; end -- read it anew next time
 	if mine[code] then
 		if on_command_line then return nil, trouble(code, mine[code]); end
-		if complaint ~= code then module:log("error", "%s", mine[code]); end
+		if complaint ~= code and not silent then module:log("error", "%s", mine[code]); end
 		complaint = code;
 		return nil, trouble(code, "Invites cannot be checked now. Try again later.");
 	end
@@ -171,4 +179,16 @@ local function ask(operation, question)
 	};
 end
 
-return { ask = ask; configure = configure; close = http.close };
+-- Nothing more is asked, and nobody waits any longer.
+local function end_all()
+	http.close();
+	local left = {};
+	for _, give_up in pairs(under_way) do table.insert(left, give_up); end
+	for _, give_up in ipairs(left) do give_up("closed"); end
+end
+
+local function be_silent()
+	silent = true;
+end
+
+return { ask = ask; be_silent = be_silent; close = http.close; configure = configure; end_all = end_all };

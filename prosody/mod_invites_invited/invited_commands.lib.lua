@@ -219,6 +219,7 @@ local function run(arg)
 	end
 
 	require "core.storagemanager".initialize_host(host);
+	if prosody.hosts[host].users.name == "null" then usermanager.initialize_host(host); end
 	module.host = host; --luacheck: ignore 122/module
 	-- A community module that sets landing pages, for those who keep it
 	local pages = module:get_option_string("invites_page_module", "invites_page");

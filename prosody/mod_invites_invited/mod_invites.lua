@@ -46,7 +46,7 @@ end
 
 local bridge = part("invited_bridge");
 local commands, adhoc, upkeep = part("invited_commands"), part("invited_adhoc"), part("invited_upkeep");
-local accounts = part("invited_accounts");
+local accounts, questions = part("invited_accounts"), part("invited_questions");
 
 -- Also for mod_invites_api, which is another module.
 ask = bridge and bridge.ask or function ()
@@ -118,11 +118,38 @@ local function from_answer(answer, token)
 	return invite;
 end
 
+-- What Prosody knows against such an invite, which nobody could use; nothing if it cannot tell.
+local function objection(kind, username, data)
+	if not questions then return nil; end
+	local name = data.allow_reset or username;
+	local known = questions.answer({ accounts = { name }; roles = data.roles ~= nil });
+	local standing, account = name and known.accounts[name], (name or "").."@"..module.host;
+	if kind == "roster" or data.allow_reset then
+		if standing == "missing" or standing == "unusable" then
+			return refusal("cancel", "item-not-found", "There is no account "..account);
+		end
+	elseif standing == "unusable" then
+		return refusal("modify", "not-acceptable", "This name is too long for this server");
+	elseif standing == "exists" or standing == "disabled" then
+		return refusal("cancel", "conflict", "The account "..account.." exists already");
+	end
+	for _, role in ipairs(known.roles and role_list(data.roles) or {}) do
+		local is_known = false;
+		for _, other in ipairs(known.roles) do is_known = is_known or other == role; end
+		if not is_known then
+			local names = table.concat(known.roles, ", ");
+			return refusal("modify", "not-acceptable", ("There is no role %s; there are: %s"):format(role, names));
+		end
+	end
+end
+
 local function new_invite(kind, username, allow_registration, additional_data, ttl, reusable)
 	if username then
 		username = stringprep.nodeprep(username, true);
 		if not username or username == "" then return nil, "invalid-username"; end
 	end
+	local against = objection(kind, username, additional_data or {});
+	if against then return nil, as_string(against), against; end
 	-- COMPAT: Prosody 0.12.3 passes invite_expiry in seconds, 13 understands periods
 	ttl = tonumber(ttl or (module.get_option_period or module.get_option_number)(module, "invite_expiry") or nil);
 	ttl = ttl and ttl < math.huge and math.floor(ttl) or nil;
@@ -442,10 +469,12 @@ if prosody.process_type == "prosody" and module.host ~= "*" then
 		module:log("warn", "The option invites_page has no effect: invites link to the pages of invited. Take it out, or "
 			.."redirect that page to theirs");
 	end
+	if questions and module:get_host_type() == "local" then questions.start(); end
 	if upkeep and module:get_host_type() == "local" then upkeep.start(settle_as, new_token); end
 end
 
 function module.unload()
+	if questions then questions.stop(); end
 	if upkeep then upkeep.stop(); end
 	if adhoc then adhoc.restore_commands(); end
 	if bridge then bridge.close(); end

@@ -20,6 +20,7 @@ build = {
 		["mod_invites.invited_bridge"] = "invited_bridge.lib.lua",
 		["mod_invites.invited_commands"] = "invited_commands.lib.lua",
 		["mod_invites.invited_connection"] = "invited_connection.lib.lua",
+		["mod_invites.invited_questions"] = "invited_questions.lib.lua",
 		["mod_invites.invited_upkeep"] = "invited_upkeep.lib.lua",
 		["mod_invites.mod_invites"] = "mod_invites.lua",
 		["mod_invited_tokens.mod_invited_tokens"] = "mod_invited_tokens.lua",

@@ -125,6 +125,7 @@ function fake_prosody.new(generation, options)
 			return fake.accounts[name] ~= nil;
 		end;
 		get_provider = function () return { name = fake.provider or "internal_hashed" }; end;
+		get_all_roles = modern and function () return { ["prosody:admin"] = {}; a = {} }; end or nil;
 		user_is_enabled = modern and function (name) return fake.accounts[name] ~= "disabled"; end or nil;
 		set_user_role = modern and function () end or nil;
 	};
@@ -166,7 +167,11 @@ function fake_prosody.new(generation, options)
 		local handler = fake.hooks[name];
 		return handler and handler(event);
 	end
-	function module.add_timer(_, seconds, callback) fake.timer = { seconds = seconds; callback = callback }; end
+	fake.module_timers = {}; -- that of the questions, then that of the upkeep
+	function module.add_timer(_, seconds, callback)
+		fake.timer = { seconds = seconds; callback = callback };
+		table.insert(fake.module_timers, fake.timer);
+	end
 	function module.add_item(_, kind, item)
 		table.insert(fake.items, { kind = kind; item = item });
 		module:fire_event("item-added/"..kind, { item = item });

@@ -53,7 +53,8 @@ for _, generation in ipairs(fake_prosody.generations) do
 			end);
 
 			local parts = {
-				"invited_accounts"; "invited_adhoc"; "invited_bridge"; "invited_commands"; "invited_connection"; "invited_upkeep";
+				"invited_accounts"; "invited_adhoc"; "invited_bridge"; "invited_commands"; "invited_connection";
+				"invited_questions"; "invited_upkeep";
 			};
 			for _, part in ipairs(parts) do
 				it("without its file "..part, function ()
@@ -307,6 +308,7 @@ for _, generation in ipairs(fake_prosody.generations) do
 
 			it("in the form that every caller uses", function ()
 				local fake = desk();
+				fake.accounts.theo, fake.accounts.nora = {}, {};
 				fake.env.create_account_reset("theo", 60);
 				assert.same({ "theo"; 60 }, { fake:question("create").additional_data.allow_reset; fake:question("create").ttl });
 				fake.env.create_account_reset("theo", { source = "x" }, 70);
@@ -318,6 +320,34 @@ for _, generation in ipairs(fake_prosody.generations) do
 				local invite, problem = fake.env.create_account("a b");
 				assert.is_nil(invite);
 				assert.is_string(problem);
+			end);
+
+			it("unless nobody could use it", function ()
+				local fake = desk();
+				fake.accounts.theo = {};
+				for _, made in ipairs({
+					{ fake.env.create_account("Theo") };
+					{ fake.env.create_account(("n"):rep(250)) };
+					{ fake.env.create_account_reset("nobody") };
+					{ fake.env.create_contact("nobody", true) };
+				}) do
+					assert.is_nil(made[1]);
+					assert.is_string(made[2]);
+				end
+				assert.equal(0, fake:count("create"));
+				fake.broken_store = true;
+				assert.is_table(fake.env.create_account_reset("nobody"), "nobody can tell");
+			end);
+
+			it("with a role that there is, where Prosody knows", function ()
+				local fake = desk();
+				local invite, why = fake.env.create_account(nil, { roles = { "prosody:operatr" } });
+				if generation == "13" then
+					assert.is_nil(invite);
+					assert.truthy(why:find("a, prosody:admin", 1, true));
+				else
+					assert.is_table(invite);
+				end
 			end);
 
 			it("with roles as a list", function ()
@@ -471,6 +501,80 @@ for _, generation in ipairs(fake_prosody.generations) do
 			assert.equal(1, fake:count("claim_contact"));
 			assert.is_true(invite:use());
 			assert.equal("r0", fake:question("confirm").reservation);
+		end);
+
+		describe("waits for questions of the daemon", function ()
+			-- A daemon that answers the polls one after the other, the last one by its silence.
+			local function asking(polls)
+				local fake = desk();
+				local friendly, at = fake.daemon, 0;
+				fake.daemon = function (operation, question)
+					if operation ~= "questions" then return friendly(operation, question); end
+					at = at + 1;
+					fake.clock = fake.clock + 2;
+					if polls[at] then return 200, { questions = polls[at] }; end
+				end;
+				return fake;
+			end
+
+			it("and says what Prosody knows, and nothing of what it does not", function ()
+				local asked = { "theo"; "off"; "nobody"; ("n"):rep(250) };
+				local fake = asking({ { { id = "q1"; accounts = asked; roles = true; groups = true } } });
+				fake.accounts.theo, fake.accounts.off = {}, "disabled";
+				fake.prosody.hosts["chat.example"] = { modules = { groups_internal = {
+					groups = function () return pairs({ readers = true }); end;
+				} } };
+				fake.module_timers[1].callback();
+				assert.same({
+					id = "q1"; host = "chat.example"; groups = { "readers" };
+					roles = generation == "13" and { "a"; "prosody:admin" } or nil;
+					accounts = {
+						theo = "exists"; off = generation == "13" and "disabled" or "exists"; nobody = "missing";
+						[("n"):rep(250)] = "unusable";
+					};
+				}, fake:question("answers"));
+				assert.equal(2, fake:count("questions"), "the next one is asked for at once");
+
+				fake = asking({ { { id = "q2"; accounts = { "theo" }; roles = false; groups = true } } });
+				fake.broken_store = true;
+				fake.prosody.hosts["chat.example"] = { modules = {} };
+				fake.module_timers[1].callback();
+				assert.same({ id = "q2"; host = "chat.example"; accounts = {} }, fake:question("answers"));
+			end);
+
+			it("with a longer deadline than others, and leaves a silent daemon in peace", function ()
+				local fake = asking({});
+				fake.module_timers[1].callback();
+				assert.is_true(fake.timers[#fake.timers].seconds > 20);
+				fake.module_timers[1].callback();
+				assert.equal(1, fake:count("questions"));
+				for _ = 1, 10 do
+					fake.clock = fake.clock + 31;
+					fake.module_timers[1].callback();
+				end
+				assert.equal(11, fake:count("questions"));
+				assert.is_nil(complaint(fake), "others say so");
+			end);
+
+			it("and does not ask at once again when nothing was asked at once", function ()
+				local fake = desk();
+				local friendly = fake.daemon;
+				fake.daemon = function (operation, question)
+					if operation == "questions" then return 200, { questions = {} }; end
+					return friendly(operation, question);
+				end;
+				fake.module_timers[1].callback();
+				assert.equal(1, fake:count("questions"));
+			end);
+
+			it("until it is unloaded, or Prosody ends", function ()
+				for _, ending in ipairs({ "unload"; "server-stopping" }) do
+					local fake = asking({});
+					if ending == "unload" then fake.module.unload(); else fake.hooks[ending](); end
+					assert.is_nil(fake.module_timers[1].callback());
+					assert.equal(0, fake:count("questions"));
+				end
+			end);
 		end);
 
 		describe("sets right later", function ()

@@ -1,6 +1,7 @@
 //! Makes, finds and takes back invites.
 
 use super::keys::AcceptedKey;
+use super::questions::Wanted;
 use super::{App, rights};
 use crate::clock::Timestamp;
 use crate::config::Host;
@@ -28,6 +29,8 @@ pub enum By<'a> {
 pub struct Created {
     pub invite: Invite,
     pub token: InviteToken,
+    /// What its maker should hear: what the XMPP server did not say, or says of the account.
+    pub doubts: Vec<String>,
 }
 
 /// What a client says of a request that it may send again.
@@ -87,6 +90,15 @@ impl App {
         by: By<'_>,
     ) -> Result<Created, Error> {
         check(host, &new, by)?;
+        let doubts = match by {
+            // It knows its own accounts.
+            By::Server => Vec::new(),
+            By::Key(_) | By::Operator if Wanted::is_needed(&new) => {
+                let checked = Box::pin(self.check_with_server(host, std::slice::from_ref(&new)));
+                checked.await.map_err(|(_, error)| error)?.remove(0)
+            }
+            By::Key(_) | By::Operator => Vec::new(),
+        };
         let (invite, token) = self.prepare(host, new);
         let invites = std::slice::from_ref(&invite);
         match self
@@ -96,7 +108,11 @@ impl App {
         {
             Ok(Creation::Created) => {
                 self.metrics.invites_created.inc();
-                Ok(Created { invite, token })
+                Ok(Created {
+                    invite,
+                    token,
+                    doubts,
+                })
             }
             Ok(Creation::Refused(_) | Creation::Repeated) | Err(store::Error::Conflict) => {
                 // Boxed: what seldom happens must not make the future large that always runs.
@@ -138,9 +154,23 @@ impl App {
             key: request_key(host, by, &repeat.key),
             fingerprint: repeat.fingerprint,
         });
+        for (at, new) in new.iter().enumerate() {
+            check(host, new, by).map_err(item(at))?;
+        }
+        let doubts = match self.check_with_server(host, &new).await {
+            Ok(doubts) => doubts,
+            Err((at, problem)) => {
+                // What the request made when it came first may be why.
+                if let Some(request) = &request
+                    && let Ok(made) = self.repeat(host, request).await
+                {
+                    return Ok((true, made));
+                }
+                return Err(item(at)(problem));
+            }
+        };
         let (mut invites, mut tokens) = (Vec::new(), Vec::new());
-        for (at, new) in new.into_iter().enumerate() {
-            check(host, &new, by).map_err(item(at))?;
+        for new in new {
             let (invite, token) = self.prepare(host, new);
             invites.push(invite);
             tokens.push(token);
@@ -152,13 +182,13 @@ impl App {
         match (stored, request) {
             (Ok(Creation::Created), _) => {
                 self.metrics.invites_created.inc_by(invites.len() as u64);
-                let created = invites.into_iter().zip(tokens);
-                Ok((
-                    false,
-                    created
-                        .map(|(invite, token)| Created { invite, token })
-                        .collect(),
-                ))
+                let created = invites.into_iter().zip(tokens).zip(doubts);
+                let created = created.map(|((invite, token), doubts)| Created {
+                    invite,
+                    token,
+                    doubts,
+                });
+                Ok((false, created.collect()))
             }
             (Ok(Creation::Refused(at)), _) => {
                 let refused = &invites[at];
@@ -199,7 +229,11 @@ impl App {
             .into_iter()
             .map(|invite| {
                 let token = self.token_of(&invite).ok_or(Error::InviteUnknown)?;
-                Ok(Created { invite, token })
+                Ok(Created {
+                    invite,
+                    token,
+                    doubts: Vec::new(),
+                })
             })
             .collect()
     }
@@ -282,6 +316,7 @@ impl App {
             return Ok(Created {
                 invite: there,
                 token,
+                doubts: Vec::new(),
             });
         }
         Err(Error::TokenTaken)

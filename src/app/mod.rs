@@ -7,6 +7,7 @@ mod invites;
 mod keys;
 mod metrics;
 mod moving_in;
+mod questions;
 mod registration;
 mod rights;
 mod sweeper;
@@ -25,6 +26,7 @@ pub use invites::{By, Created, FindBy, MAX_BULK, RepeatKey};
 pub use keys::{AcceptedKey, NewKey};
 pub use metrics::Metrics;
 pub use moving_in::{OldInvite, OldKey, OldRegistration, TAKEN_AT_ONCE, TakenKey};
+pub use questions::{Known, PATIENCE, Question, Standing, Wanted};
 
 /// Shared handles. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -37,12 +39,16 @@ pub struct App {
     sealer: Arc<Sealer>,
     /// In the order of `config.hosts`.
     servers: Arc<[xmpp::Server]>,
+    /// What these are asked, in the same order.
+    lines: Arc<[questions::Line]>,
 }
 
 impl App {
     /// Puts the parts together.
     pub fn new(store: Store, clock: Clock, config: Arc<Config>, sealer: Sealer) -> Self {
         let servers = config.hosts.iter().map(server).collect();
+        let lines = config.hosts.iter().map(|_| questions::Line::default());
+        let lines = lines.collect();
         Self {
             store,
             clock,
@@ -51,6 +57,7 @@ impl App {
             good_keys: Arc::default(),
             sealer: Arc::new(sealer),
             servers,
+            lines,
         }
     }
 }

@@ -253,7 +253,7 @@ impl App {
         }
     }
 
-    fn position(&self, host: &Host) -> usize {
+    pub(super) fn position(&self, host: &Host) -> usize {
         self.config
             .hosts
             .iter()

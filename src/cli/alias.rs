@@ -1,7 +1,7 @@
 //! `invited mod_invites …` and `invited mod_invites_api …`, as `prosodyctl` has them, so that
 //! scripts and documents written for it hold. Where Prosody forgets to fail, these fail.
 
-use super::{Failure, Outcome, block_on, key, open, print};
+use super::{Failure, Outcome, block_on, key, known, open, print};
 use crate::app::By;
 use crate::config::{self, Config};
 use crate::invite::{Kind, NewInvite};
@@ -63,7 +63,8 @@ usage: invited mod_invites generate DOMAIN [--admin] [--role ROLE] [--group GROU
     --reset USERNAME  a password reset link, with no other option
     --admin           make the new user an admin, as --role prosody:admin
     --role ROLE       give the new user this role; the last one wins
-    --group GROUPID   add the new user to this group; may be given several times";
+    --group GROUPID   add the new user to this group; may be given several times
+    --force           make the link although there is no such account, role or group";
 
 pub(super) fn mod_invites(
     words: &[String],
@@ -80,14 +81,16 @@ pub(super) fn mod_invites(
         return fail(&format!("Host {host} does not exist"));
     };
     match asked_for(&domain, options) {
-        Ok(new) => block_on(generate(config, host, new)),
+        Ok((new, force)) => block_on(generate(config, host, new, force)),
         Err(complaint) => usage(complaint.as_str()),
     }
 }
 
-/// The invite that the options describe, or a complaint.
-fn asked_for(host: &Domain, options: &[&str]) -> Result<NewInvite, String> {
+/// The invite that the options describe, and whether it is made whatever the chat server says; or a
+/// complaint.
+fn asked_for(host: &Domain, options: &[&str]) -> Result<(NewInvite, bool), String> {
     let mut new = NewInvite::account();
+    let mut force = false;
     let mut options = options.iter();
     while let Some(option) = options.next() {
         match *option {
@@ -109,6 +112,7 @@ fn asked_for(host: &Domain, options: &[&str]) -> Result<NewInvite, String> {
                 );
                 new.kind = Kind::Reset;
             }
+            "--force" => force = true,
             "--help" => return Err(GENERATE_HELP.into()),
             other => return Err(format!("unexpected argument: {other}")),
         }
@@ -119,13 +123,16 @@ fn asked_for(host: &Domain, options: &[&str]) -> Result<NewInvite, String> {
     if new.kind == Kind::Reset && !new.details.groups.is_empty() {
         return Err("--group and --reset are mutually exclusive".into());
     }
-    Ok(new)
+    Ok((new, force))
 }
 
-async fn generate(config: Config, host: &str, mut new: NewInvite) -> Outcome {
+async fn generate(config: Config, host: &str, mut new: NewInvite, force: bool) -> Outcome {
     let app = open(config).await?;
     new.details.source = Some("command line".into());
     let host = app.config.host(host)?;
+    if let Err(Failure::Failed(why)) = known::check(&app, host, &new, force).await {
+        return fail(&format!("Error: {why}"));
+    }
     let created = app.create_invite(host, new, By::Operator).await?;
     print(&app.landing_url(host, &created.invite, &created.token))
 }

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Failure, Outcome, account, print, print_json, print_table, span};
+use super::{Failure, Outcome, account, known, print, print_json, print_table, span};
 use crate::app::{Alteration, App, By, FindBy};
 use crate::clock::{Timestamp, span_text};
 use crate::config::Host;
@@ -170,6 +170,10 @@ pub(super) struct Common {
     /// One JSON object with all fields.
     #[arg(long)]
     json: bool,
+    /// Make it although the chat server says that there is such an account already, or none, or no such
+    /// role or group.
+    #[arg(long)]
+    force: bool,
 }
 
 fn lifetime(expires_in: Option<&str>) -> Result<Lifetime, Failure> {
@@ -265,6 +269,7 @@ fn new_invite(kind: Kind, common: &Common) -> Result<NewInvite, Failure> {
 }
 
 async fn create(app: &App, host: &Host, new: NewInvite, common: &Common) -> Outcome {
+    known::check(app, host, &new, common.force).await?;
     let created = app.create_invite(host, new, By::Operator).await?;
     if common.json {
         return print_json(&view(app, host, &created.invite, Some(&created.token)));

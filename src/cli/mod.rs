@@ -9,6 +9,7 @@ mod doctor;
 mod import;
 mod invite;
 mod key;
+mod known;
 mod logging;
 mod migrate_store;
 mod plugin;

@@ -118,6 +118,7 @@ async fn serve(app: App, secret: Secret) -> Outcome {
     tracing::info!("stopping: finishing what has begun");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     sweeper.abort();
+    app.close_questions();
     // Receivers are there as long as the doors are.
     let _ = stop.send(true);
     for door in doors {

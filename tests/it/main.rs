@@ -18,6 +18,7 @@ mod names;
 mod openapi;
 mod pages;
 mod postgres;
+mod questions;
 mod store;
 mod support;
 mod tidy;

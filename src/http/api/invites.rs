@@ -60,7 +60,9 @@ pub(super) async fn create(
 
 /// An invite just made.
 pub(super) fn view_created(site: &Site, made: &Created) -> InviteView {
-    InviteView::new(&site.app, site.host(), &made.invite, Some(&made.token))
+    let mut view = view(site, &made.invite, Some(&made.token));
+    view.warnings.clone_from(&made.doubts);
+    view
 }
 
 fn view(site: &Site, invite: &Invite, token: Option<&InviteToken>) -> InviteView {

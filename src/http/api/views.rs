@@ -56,6 +56,11 @@ pub struct InviteView {
     groups: Vec<String>,
     /// Whatever else was given along.
     extra: Map<String, Value>,
+    /// What the maker should hear, in sentences: what the chat server did not say, or that the account
+    /// is disabled. Only in the answer that makes the invite.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub(super) warnings: Vec<String>,
 }
 
 impl InviteView {
@@ -82,6 +87,7 @@ impl InviteView {
             roles: invite.details.roles.clone(),
             groups: invite.details.groups.clone(),
             extra: invite.details.extra.clone(),
+            warnings: Vec::new(),
         }
     }
 }

@@ -1,22 +1,54 @@
-//! Asks a running daemon how it is, for `invited doctor`.
+//! Asks a running daemon, for the command line: how it is, and what the XMPP server knows.
 
 use std::net::SocketAddr;
 
 use axum::body::Bytes;
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::app::{Known, Wanted};
+use crate::config::Host;
 use crate::error::Cause;
+use crate::secret::Secret;
 
 /// Status and body of `GET path` on the bridge listener.
 pub async fn ask(listen: SocketAddr, path: &str) -> Result<(u16, String), Cause> {
+    let request = hyper::Request::get(path)
+        .header(hyper::header::HOST, listen.to_string())
+        .body(Full::default())?;
+    send(listen, request).await
+}
+
+/// What the XMPP server says by its module, which is connected to the daemon.
+pub async fn ask_server(
+    listen: SocketAddr,
+    secret: &Secret,
+    host: &Host,
+    wanted: &Wanted,
+) -> Result<Known, Cause> {
+    let mut question = serde_json::to_value(wanted)?;
+    question["host"] = host.domain.as_str().into();
+    let request = hyper::Request::post("/bridge/v1/ask")
+        .header(hyper::header::HOST, listen.to_string())
+        .header(
+            hyper::header::AUTHORIZATION,
+            format!("Bearer {}", secret.expose()),
+        )
+        .body(Full::from(question.to_string()))?;
+    match send(listen, request).await? {
+        (200, body) => Ok(serde_json::from_str(&body)?),
+        (status, _) => Err(format!("it answers with status {status}").into()),
+    }
+}
+
+async fn send(
+    listen: SocketAddr,
+    request: hyper::Request<Full<Bytes>>,
+) -> Result<(u16, String), Cause> {
     let stream = TokioIo::new(TcpStream::connect(reachable(listen)).await?);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
     let connection = tokio::spawn(connection);
-    let request = hyper::Request::get(path)
-        .header(hyper::header::HOST, listen.to_string())
-        .body(Empty::<Bytes>::new())?;
     let answer = sender.send_request(request).await?;
     let status = answer.status().as_u16();
     let body = answer.into_body().collect().await?.to_bytes();

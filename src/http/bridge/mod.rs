@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::secret::Secret;
 use operations::Question;
 
-pub use ask::{ask, last_question};
+pub use ask::{ask, ask_server, last_question};
 
 /// Largest question, in bytes.
 const MAX_BODY: usize = 64 * 1024;
@@ -108,7 +108,9 @@ impl Bridge {
         let question = Question::new(app, &fields)?;
         app.metrics.note_question(question.host(), app.clock.now());
         match operation {
+            "answers" => question.take_answer(),
             "api_create" => question.api_create().await,
+            "ask" => question.ask_server().await,
             "check_name" => question.check_name().await,
             "claim_contact" => question.claim_contact().await,
             "confirm" => question.confirm().await,
@@ -121,6 +123,7 @@ impl Bridge {
             "lookup" => question.look_up().await,
             "open" => question.open().await,
             "pending" => question.pending().await,
+            "questions" => question.next_questions().await,
             "release" => question.release().await,
             "reserve" => question.reserve().await,
             "revoke" => question.revoke().await,

@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde_json::{Map, Value, json};
 
-use crate::app::{App, By, NewKey};
+use crate::app::{App, By, Known, NewKey, Wanted};
 use crate::config::Host;
 use crate::error::Error;
 use crate::http::compat::invites_api;
@@ -246,6 +246,33 @@ impl<'a> Question<'a> {
         Ok(answer)
     }
 
+    /// Waits until there is something that the server should say.
+    pub(super) async fn next_questions(&self) -> Answer {
+        let questions = self.app.next_questions(self.host).await?;
+        Ok(json!({ "questions": questions }))
+    }
+
+    pub(super) fn take_answer(&self) -> Answer {
+        let id = self.text("id")?;
+        let mut known = Known::default();
+        if let Some(accounts) = self.maybe_object("accounts")? {
+            let accounts = Value::Object(accounts.clone());
+            known.accounts = serde_json::from_value(accounts)
+                .map_err(|e| Error::invalid("accounts", e.to_string()))?;
+        }
+        known.roles = self.maybe_texts("roles")?;
+        known.groups = self.maybe_texts("groups")?;
+        self.app.take_answer(self.host, id, known);
+        Ok(json!({}))
+    }
+
+    /// The command line asks, which no server is connected to.
+    pub(super) async fn ask_server(&self) -> Answer {
+        let wanted: Wanted = serde_json::from_value(Value::Object(self.fields.clone()))
+            .map_err(|e| Error::invalid("accounts", e.to_string()))?;
+        Ok(json!(self.app.ask_server(self.host, wanted).await))
+    }
+
     pub(super) async fn key_create(&self) -> Answer {
         let new = NewKey {
             name: self.maybe_text("name")?.map(str::to_owned),
@@ -376,6 +403,16 @@ impl<'a> Question<'a> {
             None => Ok(false),
             Some(Value::Bool(flag)) => Ok(*flag),
             Some(_) => Err(Error::invalid(field, "true or false is expected")),
+        }
+    }
+
+    fn maybe_texts(&self, field: &'static str) -> Result<Option<Vec<String>>, Error> {
+        match self.fields.get(field) {
+            None => Ok(None),
+            // Lua's empty table is written as either.
+            Some(Value::Object(map)) if map.is_empty() => Ok(Some(Vec::new())),
+            Some(list) => serde_json::from_value(list.clone())
+                .map_err(|_| Error::invalid(field, "a list of texts is expected")),
         }
     }
 
