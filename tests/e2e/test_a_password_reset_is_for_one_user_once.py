@@ -88,7 +88,7 @@ def test_no_account_is_made(site, reset):
 @ROADS
 def test_a_pending_invite_for_the_name_is_in_no_ones_way(site, reset):
     name, token = new_reset(site, reset)
-    pending = site.invited.invite("--username", name)["token"]
+    pending = site.invited.invite("--username", name, "--force")["token"]
     assert reset(site, token, name)
     assert can_sign_in(site, name, password_after(reset))
     assert site.invited.show(pending)["state"] == "open"
