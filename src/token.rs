@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
+use percent_encoding::percent_decode_str;
 
 use crate::jid::Domain;
 use crate::secret::{self, Secret};
@@ -16,6 +17,9 @@ pub const MAX_LENGTH: usize = 128;
 const PLACE_LENGTH: usize = 3;
 /// Random letters after them: 125 bits.
 const RANDOM_LENGTH: usize = 21;
+/// All of them. Prosody's have as many, so that no token of this length needs to be one that somebody
+/// thought of.
+pub const OUR_LENGTH: usize = PLACE_LENGTH + RANDOM_LENGTH;
 /// How long our tokens have the same place, in milliseconds.
 const SAME_PLACE: u128 = 8;
 
@@ -35,7 +39,7 @@ impl InviteToken {
     }
 
     fn generate_at(since_1970: Duration) -> Self {
-        let mut text = String::with_capacity(PLACE_LENGTH + RANDOM_LENGTH);
+        let mut text = String::with_capacity(OUR_LENGTH);
         let letters = secret::ALPHABET.len() as u128;
         let mut moment = since_1970.as_millis() / SAME_PLACE;
         for _ in 0..PLACE_LENGTH {
@@ -44,6 +48,47 @@ impl InviteToken {
         }
         text += &secret::random_alphanumeric(RANDOM_LENGTH);
         Self(Secret::new(text))
+    }
+
+    /// The token in what people and programs make of a link: the link, its path and query, its query
+    /// alone, an `xmpp:` URI or the bare token, with whatever came to stand around it.
+    ///
+    /// Only what no token can contain is cut off; a wrong letter stays wrong. What an app or a chat
+    /// server presents is not for this: that is taken as it is (`docs/decisions/0027`).
+    pub fn in_link(text: &str) -> Result<Self, NotAToken> {
+        let text = percent_decode_str(text).decode_utf8_lossy();
+        let places = text.split(['?', '&', ';', '#']).filter_map(|part| {
+            let part = part.trim_end_matches('/');
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            let (rank, token) = match name {
+                "preauth" => (0, Self::at_start(value)),
+                "t" | "token" => (3, Self::at_start(value)),
+                // A parameter that somebody added.
+                _ if value.contains(is_of_token) => return None,
+                address if address.contains(['/', ':']) => {
+                    (4, address.rsplit('/').find_map(Self::at_start))
+                }
+                alone if alone.len() == part.len() => (1, Self::at_start(alone)),
+                // Some programs make `TOKEN=` of a query without any `=`.
+                with_sign => (2, Self::at_start(with_sign)),
+            };
+            Some((rank, token?))
+        });
+        let best = places.min_by_key(|(rank, _)| *rank);
+        best.map(|(_, token)| token).ok_or(NotAToken)
+    }
+
+    /// The token that `text` begins with, after quotes and brackets.
+    fn at_start(text: &str) -> Option<Self> {
+        let text = text.trim_start_matches(|c| !is_of_token(c));
+        let end = text.find(|c| !is_of_token(c)).unwrap_or(text.len());
+        text[..end].parse().ok()
+    }
+
+    /// Whether a program made it, ours or a chat server's: its length says so, since nobody else may
+    /// choose one of that length.
+    pub fn is_random(&self) -> bool {
+        self.expose().len() == OUR_LENGTH
     }
 
     /// The token's text, for links and URIs.
@@ -65,8 +110,7 @@ impl InviteToken {
     /// nothing by it but the secrecy of three letters.
     fn place(&self) -> Option<&str> {
         let text = self.expose();
-        let ours = text.len() == PLACE_LENGTH + RANDOM_LENGTH
-            && text.bytes().all(|b| b.is_ascii_alphanumeric());
+        let ours = text.len() == OUR_LENGTH && text.bytes().all(|b| b.is_ascii_alphanumeric());
         ours.then(|| &text[..PLACE_LENGTH])
     }
 }
@@ -81,13 +125,17 @@ impl FromStr for InviteToken {
 
     fn from_str(text: &str) -> Result<Self, NotAToken> {
         let fits = (MIN_LENGTH..=MAX_LENGTH).contains(&text.len());
-        let known = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if fits && text.bytes().all(known) {
+        if fits && text.chars().all(is_of_token) {
             Ok(Self(Secret::new(text)))
         } else {
             Err(NotAToken)
         }
     }
+}
+
+/// The letters of tokens: ours have neither of the last two, Prosody's and chosen ones may.
+fn is_of_token(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-' || c == '_'
 }
 
 /// SHA-256 of host and token, of which three bytes give way to those of the token's place; all that
@@ -189,6 +237,132 @@ mod tests {
             chosen.hash(&host).0,
             secret::hash(&["invite token", "one.example", "SummerParty2027"])
         );
+    }
+
+    #[test]
+    fn the_token_is_found_in_what_people_make_of_a_link() {
+        let token = "7Hq2mZc4XwTn9BvKd1Ry5LpA";
+        for text in [
+            "TOKEN",
+            " TOKEN\n",
+            "<TOKEN>",
+            "\u{feff}TOKEN",
+            "?TOKEN",
+            "TOKEN=",
+            "TOKEN=&x=y",
+            "TOKEN&x=y",
+            "TOKEN&",
+            "TOKEN&amp;x=y",
+            "TOKEN#top",
+            "TOKEN?utm_source=mail",
+            "TOKEN%3Futm_source=mail",
+            "TOKEN%3futm_source%3Dmail",
+            "fbclid=1&TOKEN&b=2",
+            "utm_campaign=spring_party_2027&TOKEN",
+            "TOKEN.",
+            "TOKEN,",
+            "TOKEN)",
+            "TOKEN).",
+            "TOKEN;",
+            "TOKEN!",
+            "TOKEN]",
+            "TOKEN>",
+            "TOKEN%3E",
+            "TOKEN\"",
+            "TOKEN%22",
+            "TOKEN'",
+            "TOKEN/",
+            "TOKEN ",
+            "TOKEN%20",
+            "TOKEN+",
+            "TOKEN\n",
+            "TOKEN%0A",
+            "TOKEN\u{200b}",
+            "TOKEN%E2%80%8B",
+            "TOKEN\u{2019}",
+            "TOKEN</a>",
+            "TOKEN*",
+            "(TOKEN)",
+            "\u{300c}TOKEN\u{300d}",
+            "%37Hq2mZc4XwTn9BvKd1Ry5Lp%41",
+            "/invite?TOKEN",
+            "/invite/?TOKEN",
+            "/invites_page?TOKEN",
+            "/invite/TOKEN",
+            "/invite/TOKEN/",
+            "/invite/TOKEN.",
+            "/invite/TOKEN?utm_source=mail",
+            "/invite/setup/conversations?TOKEN",
+            "/register?t=TOKEN.",
+            "/register?t=TOKEN&c=conversations",
+            "/register?c=conversations&t=TOKEN",
+            "/register?t=TOKEN?utm_source=mail",
+            "/invite/setup/conversations/?TOKEN/",
+            "https://example.com/invite?TOKEN",
+            "<https://example.com/invite?TOKEN> ",
+            "[an invite](https://example.com/invite?TOKEN)",
+            "https://example.com/invite%3FTOKEN",
+            "https://example.com/invites_page/?TOKEN",
+            "https://a-rather-long-name.example/invite/TOKEN",
+            "https://a-rather-long-name.example/invite?TOKEN",
+            "https://example.com/invite?TOKEN&url=https://elsewhere.example/a-page-of-its-own",
+            "https://mail.example/?url=https%3A%2F%2Fexample.com%2Finvite%3FTOKEN&data=05",
+            "xmpp:chat.example?register;preauth=TOKEN",
+            "xmpp:nora@chat.example?roster;preauth=TOKEN;ibr=y",
+            "<xmpp:nora@chat.example?roster;preauth=TOKEN>",
+            "https://xmpp.link/#nora@chat.example?roster;preauth=TOKEN",
+        ] {
+            let text = text.replace("TOKEN", token);
+            let found = InviteToken::in_link(&text).map(|found| found.expose().to_owned());
+            assert_eq!(found.as_deref(), Ok(token), "{text}");
+        }
+    }
+
+    #[test]
+    fn letters_that_a_chosen_token_may_end_with_stay() {
+        for token in [
+            "spring-party-",
+            "_spring_party_",
+            "-spring-party",
+            "spring--party",
+        ] {
+            for text in [
+                token.to_owned(),
+                format!("<https://example.com/invite?{token}>."),
+            ] {
+                let found = InviteToken::in_link(&text).expect("a token");
+                assert_eq!(found.expose(), token, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_letter_stays_wrong_and_what_has_no_token_gives_none() {
+        for text in [
+            "7Hq2mZc4XwTn9BvKd1Ry5Lp",
+            "7Hq2mZc4XwTn9BvKd1Ry5LpAA",
+            "7Hq2mZc4XwTn9BvKd1Ry5Lpa",
+            "7Hq2mZc4XwTn.BvKd1Ry5LpA",
+            "7Hq2mZc4XwTn\u{e9}BvKd1Ry5LpA",
+            "7Hq2mZc4XwTn 9BvKd1Ry5LpA",
+        ] {
+            let found = InviteToken::in_link(text).map(|found| found.expose().to_owned());
+            assert_ne!(found.as_deref(), Ok("7Hq2mZc4XwTn9BvKd1Ry5LpA"), "{text}");
+        }
+        for text in [
+            "",
+            "?",
+            "%",
+            "%FF%00",
+            "a=b",
+            "utm_source=newsletter-2027",
+            "/invite",
+            "https://example.com/invite",
+            "xmpp:chat.example",
+            &"x".repeat(129),
+        ] {
+            assert!(InviteToken::in_link(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Changes invites after they were made: takes back, restores, prolongs, limits.
 
 use super::App;
-use super::invites::{check_details, check_lifetime, check_limits};
+use super::invites::{CHOSEN_FOR_SEVERAL, check_details, check_lifetime, check_limits};
 use crate::config::Host;
 use crate::error::Error;
 use crate::invite::{Invite, Lifetime};
@@ -79,6 +79,13 @@ impl App {
         };
         if let Some(max_uses) = alteration.max_uses {
             check_limits(invite.kind, invite.localpart.is_some(), max_uses)?;
+            let guessable = || {
+                self.token_of(invite)
+                    .is_some_and(|token| !token.is_random())
+            };
+            if max_uses == Some(1) && invite.max_uses != max_uses && guessable() {
+                return Err(Error::invalid("max_uses", CHOSEN_FOR_SEVERAL));
+            }
         }
         let expires_at = match alteration.lifetime {
             Some(lifetime) => {

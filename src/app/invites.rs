@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::invite::{Details, Invite, InviteId, Kind, Lifetime, NewInvite, State};
 use crate::jid::{BareJid, Localpart};
 use crate::store::{self, CreatedBy, Creation, InvitePage, ListInvites, Request};
-use crate::token::{InviteToken, TokenHash};
+use crate::token::{InviteToken, OUR_LENGTH, TokenHash};
 use crate::{secret, uri};
 
 /// Who makes an invite.
@@ -53,20 +53,14 @@ pub enum FindBy {
 impl std::str::FromStr for FindBy {
     type Err = Error;
 
-    /// Takes an id, a token, a link or an `xmpp:` URI.
+    /// Takes an id, or what [`InviteToken::in_link`] takes.
     fn from_str(text: &str) -> Result<Self, Error> {
+        let text = text.trim();
         if let Ok(id) = text.parse() {
             return Ok(Self::Id(id, text.to_owned()));
         }
-        let token = match text.split_once("preauth=") {
-            Some((_, rest)) => rest,
-            None => text.split_once('?').map_or(text, |(_, query)| query),
-        };
-        let token = token.split(['&', ';', '#']).next().unwrap_or_default();
-        token
-            .parse()
-            .map(Self::Token)
-            .map_err(|_| Error::InviteUnknown)
+        let token = InviteToken::in_link(text);
+        token.map(Self::Token).map_err(|_| Error::InviteUnknown)
     }
 }
 
@@ -360,13 +354,12 @@ impl App {
 
     /// [`App::look_up`] for showing the invite: what another process has just done to it may not show
     /// for 10 ms.
-    pub async fn recall(&self, host: &Host, token: &str) -> Result<(Invite, InviteToken), Error> {
-        let token: InviteToken = token.parse().map_err(|_| Error::InviteUnknown)?;
+    pub async fn recall(&self, host: &Host, token: &InviteToken) -> Result<Invite, Error> {
         let hash = token.hash(&host.domain);
         let invite = self.store.recall_invite(&host.domain, &hash).await?;
         let invite = invite.ok_or(Error::InviteUnknown)?;
         usable(&invite, self.clock.now())?;
-        Ok((invite, token))
+        Ok(invite)
     }
 
     /// A part of the invites of a host, oldest first.
@@ -468,15 +461,8 @@ fn check(host: &Host, new: &NewInvite, by: By<'_>) -> Result<(), Error> {
     check_name(host, new)?;
     check_limits(new.kind, new.localpart.is_some(), new.max_uses)?;
     check_lifetime(new.kind, new.lifetime)?;
-    // A text that people can remember can be guessed; one use of it would go to whoever does first.
-    if new.token.is_some()
-        && !matches!(by, By::Server)
-        && (new.max_uses == Some(1) || new.kind != Kind::Account)
-    {
-        return Err(Error::invalid(
-            "token",
-            "only an invite for several accounts can have a token of your choice",
-        ));
+    if let (Some(token), By::Key(_) | By::Operator) = (&new.token, by) {
+        check_choice(token, new.kind, new.max_uses)?;
     }
     if new.landing_url.as_ref().is_some_and(|url| url.len() > 2048) {
         return Err(Error::invalid(
@@ -500,6 +486,20 @@ fn check_extra(details: &Details) -> Result<(), Error> {
         )),
         None => Ok(()),
     }
+}
+
+/// A text that people can remember can be guessed; one use of it would go to whoever does first.
+fn check_choice(token: &InviteToken, kind: Kind, max_uses: Option<i64>) -> Result<(), Error> {
+    if max_uses == Some(1) || kind != Kind::Account {
+        return Err(Error::invalid("token", CHOSEN_FOR_SEVERAL));
+    }
+    if token.is_random() {
+        let reason = format!(
+            "{OUR_LENGTH} letters are what random tokens have; make yours shorter or longer"
+        );
+        return Err(Error::invalid("token", reason));
+    }
+    Ok(())
 }
 
 fn check_name(host: &Host, new: &NewInvite) -> Result<(), Error> {
@@ -562,6 +562,10 @@ pub(super) fn check_details(details: &Details) -> Result<(), Error> {
     Ok(())
 }
 
+/// What is wrong with a chosen token where there is one use.
+pub(super) const CHOSEN_FOR_SEVERAL: &str =
+    "only an invite for several accounts can have a token of your choice";
+
 /// What is wrong with a name that the plain policy refuses.
 pub(super) const NOT_PLAIN: &str = "use small letters a to z, digits, dot, dash and underscore; begin with a letter or digit; 64 at the most";
 
@@ -576,6 +580,7 @@ mod tests {
             token.to_owned(),
             format!("https://example.com/invite?{token}"),
             format!("https://example.com/invite?{token}&utm_source=mail"),
+            format!("<https://example.com/invite/{token}/> "),
             format!("xmpp:nora@chat.example?roster;preauth={token};ibr=y"),
         ] {
             let Ok(FindBy::Token(found)) = text.parse() else {

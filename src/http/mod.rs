@@ -27,10 +27,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{MatchedPath, Path, Request};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, Version, header};
 use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{any, get};
+use axum::routing::{MethodRouter, any, get};
 use futures_util::FutureExt as _;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -57,16 +57,10 @@ fn routes(site: &Site) -> Router {
         .route("/", get(pages::index))
         .nest(api::PREFIX, api::router())
         .route(&paths.invites_api, any(compat::invites_api::handle))
-        .route(&paths.invites_page, get(pages::landing))
-        .route(
-            &format!("{}/setup/{{app}}", paths.invites_page),
-            get(pages::setup),
-        )
         .route(
             &format!("{}/qr.svg", paths.invites_page),
             get(pages::qr_code),
         )
-        .route(&paths.register, get(pages::form).post(pages::submit))
         .route(
             &format!("{}/invite/{{token}}", paths.invites_register_api),
             any(register_api::invite),
@@ -92,11 +86,22 @@ fn routes(site: &Site) -> Router {
             ),
             get(|Path(path): Path<String>| async move { assets::serve(&path) }),
         );
+    // People and programs add a slash to the addresses that people open.
+    let mut page = |path: &str, show: MethodRouter<Site>| {
+        router = std::mem::take(&mut router)
+            .route(path, show.clone())
+            .route(&format!("{path}/"), show);
+    };
+    page(&paths.register, get(pages::form).post(pages::submit));
+    let mut invites_page = |path: &str| {
+        page(path, get(pages::landing));
+        page(&format!("{path}/{{token}}"), get(pages::landing));
+        page(&format!("{path}/setup/{{app}}"), get(pages::setup));
+    };
+    invites_page(&paths.invites_page);
     // Links that Prosody's page module made keep working.
     if paths.invites_page != INVITES_PAGE {
-        router = router
-            .route(INVITES_PAGE, get(pages::landing))
-            .route(&format!("{INVITES_PAGE}/setup/{{app}}"), get(pages::setup));
+        invites_page(INVITES_PAGE);
     }
     let (not_found, not_allowed) = (site.clone(), site.clone());
     // Costs every request, so it is there only if its lines are wanted.
@@ -106,9 +111,10 @@ fn routes(site: &Site) -> Router {
         router
     };
     router
-        .fallback(
-            move |headers: HeaderMap| async move { not_found.refuse(&headers, &Error::NotFound) },
-        )
+        .fallback(async move |uri: Uri, headers: HeaderMap| {
+            pages::straightened(&not_found, &uri)
+                .unwrap_or_else(|| not_found.refuse(&headers, &Error::NotFound))
+        })
         .method_not_allowed_fallback(move |headers: HeaderMap| async move {
             not_allowed.refuse(&headers, &Error::MethodNotAllowed)
         })
@@ -203,20 +209,26 @@ impl Site {
         self.shared.failures.check(peer.ip, self.app.clock.now())
     }
 
-    /// The invite that a visitor names, if it can be used now.
+    /// The invite whose token is in `link` ([`InviteToken::in_link`]), if it can be used now.
     ///
     /// A token that somebody chose can be guessed; so whoever names too many that are unknown
-    /// sees none of those for a while. Invites with one use have random tokens: they are shown.
-    async fn look_up(&self, peer: Peer, token: &str) -> Result<(Invite, InviteToken), Error> {
-        match self.app.recall(self.host(), token).await {
-            Ok((invite, token)) if invite.max_uses == Some(1) => Ok((invite, token)),
+    /// sees none of those for a while. Random ones, and those of invites with one use, cannot be
+    /// guessed: whoever has one is always answered.
+    async fn look_up(&self, peer: Peer, link: &str) -> Result<(Invite, InviteToken), Error> {
+        let Ok(token) = InviteToken::in_link(link) else {
+            self.note_failure(peer)?;
+            return Err(Error::InviteUnknown);
+        };
+        match self.app.recall(self.host(), &token).await {
             Err(Error::InviteUnknown) => {
                 self.note_failure(peer)?;
                 Err(Error::InviteUnknown)
             }
+            Ok(invite) if token.is_random() || invite.max_uses == Some(1) => Ok((invite, token)),
+            Err(other) if token.is_random() => Err(other),
             other => {
                 self.check_failures(peer)?;
-                other
+                other.map(|invite| (invite, token))
             }
         }
     }
@@ -335,10 +347,17 @@ impl Front {
         if let Some(name) = request.uri().path().strip_prefix("/rocks/") {
             return self.0.rocks.serve(request.method(), name);
         }
-        let Some(name) = host_name(&request) else {
-            return (StatusCode::BAD_REQUEST, "The request has no Host header.\n").into_response();
+        let default = self.0.default.as_ref();
+        let door = match host_name(&request) {
+            Some(name) => self.0.doors.get(&name).or(default),
+            // The header came with HTTP/1.1 (RFC 9112 §3.2).
+            None if request.version() == Version::HTTP_10 && default.is_some() => default,
+            None => {
+                let complaint = "The request has no Host header.\n";
+                return (StatusCode::BAD_REQUEST, complaint).into_response();
+            }
         };
-        let Some(door) = self.0.doors.get(&name).or(self.0.default.as_ref()) else {
+        let Some(door) = door else {
             return (StatusCode::NOT_FOUND, "There is no such host here.\n").into_response();
         };
         let client = forwarded::client(peer, request.headers(), &self.0.proxies);

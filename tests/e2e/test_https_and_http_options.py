@@ -278,6 +278,15 @@ def test_the_default_host_answers_for_unknown_ones(make):
         assert "b.example" in desk.curl(https(desk, host="elsewhere.example"), "--insecure").body
 
 
+def test_a_client_of_old_gets_the_default_host_without_a_header(make):
+    old = ["--http1.0", "--header", "Host:"]
+    with make('http_default_host = "b.example"') as desk:
+        assert "b.example" in desk.curl(plain(desk), *old).body
+        assert desk.curl(plain(desk), "--header", "Host:").status == 400
+    with make() as desk:
+        assert desk.curl(plain(desk), *old).status == 400
+
+
 def test_a_host_answers_under_its_http_host(make):
     with make(a='http_host = "elsewhere.example"', certificates=["elsewhere.example", "b.example"]) as desk:
         assert "a.example" in desk.curl(https(desk, host="elsewhere.example")).body
@@ -324,8 +333,8 @@ def test_apps_are_where_the_options_put_them(make):
         assert desk.curl(https(desk, f"/register?t={token}")).status == 404
 
 
-@pytest.mark.parametrize("path", ["/invites_api/", "/invites_api/more", "/register/", "/invite/", "/invites_apix"])
-def test_addresses_are_exact(desk, path):
+@pytest.mark.parametrize("path", ["/invites_api/", "/invites_api/more", "/register/more", "/invite/setup", "/invites_apix"])
+def test_addresses_of_programs_are_exact_and_so_are_those_below_pages(desk, path):
     assert desk.curl(plain(desk, path)).status == 404
 
 

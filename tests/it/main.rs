@@ -13,6 +13,7 @@ mod database_address;
 mod history;
 mod http_options;
 mod import;
+mod links;
 mod moving;
 mod names;
 mod openapi;

@@ -56,7 +56,8 @@ pub(super) struct CreateInvite {
     /// Groups that the new account joins, each of 1 to 100 characters.
     #[schema(max_items = 20)]
     groups: Option<Vec<String>>,
-    /// A token of your choice, for an account invite with several uses.
+    /// A token of your choice, for an account invite with several uses; not of 24 letters, as random
+    /// ones have.
     #[schema(min_length = 10, max_length = 128, pattern = "^[A-Za-z0-9_-]+$")]
     token: Option<String>,
     /// Whatever else is to go along with the invite, at most 8 KiB.

@@ -95,7 +95,8 @@ async fn try_list(site: &Site, peer: Peer, headers: &HeaderMap) -> Result<Value,
 
 async fn try_show(site: &Site, peer: Peer, headers: &HeaderMap, id: &str) -> Result<Value, Error> {
     Caller::of(site, peer, headers).await?;
-    let (invite, token) = site.app.look_up(site.host(), id).await?;
+    let token = InviteToken::in_link(id).map_err(|_| Error::InviteUnknown)?;
+    let (invite, token) = site.app.look_up(site.host(), token.expose()).await?;
     gives_account(&invite)?;
     Ok(view(site, &invite, &token))
 }
@@ -137,7 +138,7 @@ async fn try_create(
 /// is unknown.
 async fn try_delete(site: &Site, peer: Peer, headers: &HeaderMap, id: &str) -> Result<(), Error> {
     Caller::of(site, peer, headers).await?;
-    let token: InviteToken = id.parse().map_err(|_| Error::InviteUnknown)?;
+    let token = InviteToken::in_link(id).map_err(|_| Error::InviteUnknown)?;
     let invite = site.app.find_invite(site.host(), &token).await?;
     gives_account(&invite)?;
     site.app.revoke_invite(site.host(), &invite).await?;

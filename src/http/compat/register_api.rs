@@ -74,15 +74,14 @@ async fn make_account(
     body: &[u8],
 ) -> Result<Value, Error> {
     let fields = Fields::read(headers, body)?;
-    let token = fields.text("token")?;
-    let (invite, _) = find(site, peer, token).await?;
+    let (invite, token) = find(site, peer, fields.text("token")?).await?;
     let username = match (fields.maybe_text("username")?, invite.fixed_name()) {
         (Some(name), _) => name,
         (None, Some(fixed)) => fixed.as_str(),
         (None, None) => return Err(Error::invalid("username", "a text is expected")),
     };
     let password = fields.text("password")?;
-    let jid = pages::register(site, token, username, password).await?;
+    let jid = pages::register(site, token.expose(), username, password).await?;
     Ok(json!({ "jid": jid.to_string() }))
 }
 

@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use axum::body::Bytes;
-use axum::extract::{Extension, Path, RawQuery, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{Extension, Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use minijinja::context;
 use minijinja::value::Serde;
@@ -20,14 +20,13 @@ use crate::invite::Invite;
 use crate::secret::random_alphanumeric;
 use crate::token::InviteToken;
 
-/// `GET /invite?TOKEN`.
+/// `GET /invite?TOKEN` and `/invite/TOKEN`.
 pub async fn landing(
     State(site): State<Site>,
     Extension(peer): Extension<Peer>,
     request: Request,
 ) -> Response {
-    let (query, headers) = (request.uri().query(), request.headers());
-    let view = match View::find(&site, peer, query, headers).await {
+    let view = match View::find(&site, peer, request.uri(), request.headers()).await {
         Ok(view) => view,
         Err(error) => return problem_page(&site, &error),
     };
@@ -44,10 +43,10 @@ pub async fn landing(
 pub async fn qr_code(
     State(site): State<Site>,
     Extension(peer): Extension<Peer>,
-    RawQuery(query): RawQuery,
+    uri: Uri,
 ) -> Response {
-    let token = token_in_query(query.as_deref().unwrap_or_default());
-    let token = match site.look_up(peer, token).await.inspect_err(log) {
+    let found = site.look_up(peer, &uri.to_string()).await;
+    let token = match found.inspect_err(log) {
         Ok((_, token)) => token,
         Err(error) => return problem_page(&site, &error),
     };
@@ -66,10 +65,10 @@ pub async fn setup(
     State(site): State<Site>,
     Path(app_id): Path<String>,
     Extension(peer): Extension<Peer>,
-    RawQuery(query): RawQuery,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let view = match View::find(&site, peer, query.as_deref(), &headers).await {
+    let view = match View::find(&site, peer, &uri, &headers).await {
         Ok(view) => view,
         Err(error) => return problem_page(&site, &error),
     };
@@ -118,11 +117,11 @@ impl<'a> View<'a> {
     async fn find(
         site: &'a Site,
         peer: Peer,
-        query: Option<&str>,
+        uri: &Uri,
         headers: &HeaderMap,
     ) -> Result<Self, Error> {
-        let token = token_in_query(query.unwrap_or_default());
-        let (invite, token) = site.look_up(peer, token).await.inspect_err(log)?;
+        let found = site.look_up(peer, &uri.to_string()).await;
+        let (invite, token) = found.inspect_err(log)?;
         let agent = headers
             .get(header::USER_AGENT)
             .and_then(|agent| agent.to_str().ok())
@@ -258,28 +257,5 @@ impl<'a> View<'a> {
             .iter()
             .map(|app| app.view(&targets))
             .collect()
-    }
-}
-
-/// The part of the query that is the token: what others append to links (`&utm_source=…`) or put
-/// before is no part of it.
-fn token_in_query(query: &str) -> &str {
-    query
-        .split('&')
-        .find(|part| !part.is_empty() && !part.contains('='))
-        .unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parameters_that_others_add_do_not_hide_the_token() {
-        for query in ["tok-en", "tok-en&utm=x", "fbclid=1&tok-en&b=2", "tok-en&"] {
-            assert_eq!(token_in_query(query), "tok-en", "{query}");
-        }
-        assert_eq!(token_in_query(""), "");
-        assert_eq!(token_in_query("a=b"), "");
     }
 }

@@ -13,7 +13,7 @@ pub mod templates;
 use std::sync::LazyLock;
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use minijinja::context;
 use serde::Serialize;
@@ -21,6 +21,7 @@ use serde::Serialize;
 use super::Site;
 use super::error::{log, respond, title};
 use crate::clock::{Timestamp, span_text};
+use crate::config::INVITES_PAGE;
 use crate::error::Error;
 use crate::invite::{Invite, Kind};
 use memo::Blank;
@@ -220,6 +221,28 @@ pub fn problem_page(site: &Site, error: &Error) -> Response {
     let mut response = respond(error, "text/html; charset=utf-8", html);
     add_page_headers(&mut response);
     response
+}
+
+/// Where a link to a page leads whose `?` was encoded along with its token, by a mailer for instance.
+pub(super) fn straightened(site: &Site, uri: &Uri) -> Option<Response> {
+    let (path, token) = uri
+        .path()
+        .split_once("%3F")
+        .or_else(|| uri.path().split_once("%3f"))?;
+    let paths = &site.host().paths;
+    let pages = [&paths.invites_page, &paths.register, INVITES_PAGE];
+    // Below our own pages alone, so that nobody is led elsewhere.
+    if !pages.iter().any(|page| path.starts_with(page)) {
+        return None;
+    }
+    let more = uri.query().map(|more| format!("&{more}"));
+    let address = format!("{}{path}?{token}{}", site.root(), more.unwrap_or_default());
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    let address = HeaderValue::try_from(address).ok()?;
+    response.headers_mut().insert(header::LOCATION, address);
+    add_page_headers(&mut response);
+    Some(response)
 }
 
 /// The start page, for people who strip the link down to the host.

@@ -1,7 +1,7 @@
 //! The registration form: a new account, or a new password, for whoever has an invite.
 
-use axum::extract::{Form, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{Form, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use minijinja::context;
 use minijinja::value::Serde;
@@ -16,15 +16,6 @@ use crate::invite::{Invite, Kind};
 use crate::jid::BareJid;
 use crate::secret;
 use crate::token::InviteToken;
-
-/// `t` is the token, `c` the app that the visitor has chosen.
-#[derive(Debug, Default, Deserialize)]
-pub struct FormQuery {
-    #[serde(default)]
-    t: String,
-    #[serde(default)]
-    c: String,
-}
 
 /// What the form sends; the names are those of Prosody's form.
 #[derive(Deserialize)]
@@ -49,24 +40,27 @@ struct Errors {
     password: Option<String>,
 }
 
-/// `GET /register?t=TOKEN&c=APP`.
+/// `GET /register?t=TOKEN&c=APP`; `c` is the app that the visitor has chosen.
 pub async fn form(
     State(site): State<Site>,
-    Query(query): Query<FormQuery>,
     axum::Extension(peer): axum::Extension<Peer>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let (invite, token) = match find(&site, peer, &query.t).await {
+    let (invite, token) = match find(&site, peer, &uri.to_string()).await {
         Ok(found) => found,
         Err(error) => return problem_page(&site, &error),
     };
+    let app_id = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+        .find_map(|(name, value)| (name == "c").then_some(value))
+        .unwrap_or_default();
     let guard = Guard { secure: peer.https };
     let nonce = guard.nonce(&headers);
     let form = FormView {
         site: &site,
         invite: &invite,
         token: &token,
-        app_id: &query.c,
+        app_id: &app_id,
         username: "",
         errors: Errors::default(),
     };
@@ -108,7 +102,7 @@ pub async fn submit(
         guard.set_cookie(&mut response, &nonce);
         return response;
     }
-    match register(&site, &sent.token, &sent.user, &sent.password).await {
+    match register(&site, token.expose(), &sent.user, &sent.password).await {
         Ok(address) => registered(&site, &invite, &sent.app_id, &address, &headers),
         Err(error) => {
             log(&error);

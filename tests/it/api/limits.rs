@@ -1,6 +1,9 @@
 //! Whoever guesses has to wait; whoever was invited has not.
 
-use serde_json::json;
+use invited::app::By;
+use invited::invite::NewInvite;
+use invited::token::InviteToken;
+use serde_json::{Value, json};
 
 use crate::support::TestServer;
 
@@ -48,6 +51,79 @@ async fn whoever_shows_many_unknown_tokens_waits_a_minute() {
         page(&server, "2001:db8::1", "/invite?summer-camp").await,
         200
     );
+}
+
+#[tokio::test]
+async fn random_tokens_are_answered_whoever_guesses_beside_them() {
+    let server = TestServer::start().await;
+    let token_of = async |body: Value| {
+        let invite = server.create(body).await;
+        invite["token"].as_str().expect("a token").to_owned()
+    };
+    let revoked = token_of(json!({})).await;
+    let address = format!("/api/v1/invites/{revoked}/revoke");
+    server.ask("POST", &address, Value::Null).await;
+    let used = token_of(json!({})).await;
+    server.register(&used, "nora").await;
+    // As Prosody makes them for a group.
+    let of_prosody: InviteToken = "c-vhJjyB5Pb4HpAf_8QxR2wZ".parse().expect("a token");
+    let mut new = NewInvite::account();
+    (new.token, new.max_uses) = (Some(of_prosody.clone()), None);
+    let made = (server.desk.app)
+        .create_invite(server.desk.host(), new, By::Server)
+        .await;
+    made.expect("an invite");
+    let chosen = token_of(json!({"token": "summer-camp", "max_uses": 9})).await;
+    let contact = json!({"kind": "contact", "inviter": "nora", "allow_registration": true});
+    let cases = [
+        (token_of(json!({})).await, 200),
+        (token_of(json!({"max_uses": 9})).await, 200),
+        (token_of(json!({"max_uses": null})).await, 200),
+        (token_of(contact).await, 200),
+        (of_prosody.expose().to_owned(), 200),
+        (used, 410),
+        (revoked, 410),
+        (chosen, 429),
+    ];
+    let ip = "192.0.2.7";
+    for n in 0..60 {
+        let guess = format!("/invite?unknown-token-{n}");
+        assert_eq!(page(&server, ip, &guess).await, 404);
+    }
+    for (token, status) in cases {
+        for door in ["/invite?", "/invite/", "/register?t=", "/invite/qr.svg?"] {
+            let address = format!("{door}{token}");
+            assert_eq!(page(&server, ip, &address).await, status, "{address}");
+        }
+    }
+    // A guess that has the form of a random token is a guess.
+    let guess = format!("/invite?{}", "A".repeat(24));
+    assert_eq!(page(&server, ip, &guess).await, 429);
+}
+
+#[tokio::test]
+async fn a_token_that_can_be_guessed_is_told_from_a_random_one() {
+    let server = TestServer::start().await;
+    let create = async |token: &str| {
+        let body = json!({"token": token, "max_uses": 9});
+        server.ask("POST", "/api/v1/invites", body).await
+    };
+    let long = "Summer-Party-at-the-Lake";
+    assert_eq!(long.len(), 24);
+    let answer = create(long).await;
+    assert_eq!(
+        (answer.status, answer.field()),
+        (422, "token"),
+        "{answer:?}"
+    );
+    assert_eq!(create(&long[1..]).await.status, 201);
+    assert_eq!(create(&format!("{long}s")).await.status, 201);
+    // Nor does it come to be for one person.
+    let address = format!("/api/v1/invites/{}", &long[1..]);
+    let answer = server.ask("PATCH", &address, json!({"max_uses": 1})).await;
+    assert_eq!((answer.status, answer.field()), (422, "max_uses"));
+    let answer = server.ask("PATCH", &address, json!({"max_uses": 2})).await;
+    assert_eq!(answer.status, 200);
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ async fn the_pages_answer_under_the_addresses_of_prosodys_modules() {
     for (path, status) in [
         ("/invites_page?unknown-unknown".to_owned(), 404),
         ("/invites_page".to_owned(), 404),
-        (format!("/invites_page/?{token}"), 404),
+        (format!("/invites_page/?{token}"), 200),
         (format!("/invites_page/setup/nothing?{token}"), 404),
         (
             "/invites_page/setup/conversations?unknown-unknown".to_owned(),
