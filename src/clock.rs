@@ -31,7 +31,12 @@ impl Timestamp {
             .to_string()
     }
 
-    /// `2026-11-30 18:00`, for tables.
+    /// `2026-11-30 18:00 UTC`, for lines.
+    pub fn zoned_text(self) -> String {
+        format!("{} UTC", self.short_text())
+    }
+
+    /// `2026-11-30 18:00`, for tables whose heads say that it is UTC.
     pub fn short_text(self) -> String {
         self.timestamp().strftime("%Y-%m-%d %H:%M").to_string()
     }
@@ -94,6 +99,8 @@ mod tests {
         let moment = Timestamp(1_796_061_600);
         assert_eq!(moment.iso(), "2026-11-30T18:00:00Z");
         assert_eq!(moment.long_text(), "30 November 2026, 18:00 UTC");
+        assert_eq!(moment.short_text(), "2026-11-30 18:00");
+        assert_eq!(moment.zoned_text(), "2026-11-30 18:00 UTC");
         assert_eq!(span_text(59), "less than a minute");
         assert_eq!(span_text(86_400 * 7 - 1), "7 days");
         assert_eq!(span_text(3_569), "59 minutes");

@@ -9,6 +9,7 @@ pub mod invite;
 pub mod jid;
 pub mod registration;
 pub mod secret;
+pub mod text;
 pub mod token;
 pub mod uri;
 

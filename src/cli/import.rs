@@ -15,6 +15,7 @@ use crate::import::{Found, Report, bring_over, ejabberd};
 use crate::invite::Kind;
 use crate::jid::Domain;
 use crate::secret::Secret;
+use crate::text::{visible, visible_lines};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -229,11 +230,11 @@ fn rows(reports: &[Report]) -> impl Iterator<Item = (String, String, crate::impo
 
 fn tell_problems(reports: &[Report], problems: &[String]) -> Outcome {
     for problem in problems {
-        print(&format!("NOTE\t{problem}"))?;
+        print(&format!("NOTE\t{}", visible(problem)))?;
     }
     for report in reports {
         for problem in &report.problems {
-            print(&format!("NOTE\t{}: {problem}", report.domain))?;
+            print(&format!("NOTE\t{}: {}", report.domain, visible(problem)))?;
         }
     }
     Ok(())
@@ -271,5 +272,5 @@ fn view(
 
 /// A line for people that is no part of the answer.
 fn note(text: &str) -> Outcome {
-    Ok(writeln!(anstream::stderr(), "{text}")?)
+    Ok(writeln!(anstream::stderr(), "{}", visible_lines(text))?)
 }

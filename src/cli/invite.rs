@@ -3,7 +3,9 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Failure, Outcome, account, known, print, print_json, print_table, span};
+use super::{
+    Failure, Outcome, account, known, print, print_as_it_is, print_json, print_table, span,
+};
 use crate::app::{Alteration, App, By, FindBy};
 use crate::clock::{Timestamp, span_text};
 use crate::config::Host;
@@ -14,6 +16,7 @@ use crate::invite::{Invite, Kind, Lifetime, NewInvite, State};
 use crate::jid::Localpart;
 use crate::registration::OVERDUE;
 use crate::store::ListInvites;
+use crate::text::visible;
 use crate::token::InviteToken;
 
 #[derive(Debug, Subcommand)]
@@ -54,14 +57,14 @@ pub(super) enum Command {
         group: Vec<String>,
         #[command(flatten)]
         uses: Uses,
-        /// A token of your choice instead of a random one, at least 10 letters, digits, - and _;
-        /// for invites with several uses.
+        /// A token of your choice instead of a random one, at least 10 letters, digits, - and _, but not
+        /// 24; for invites with several uses.
         #[arg(long, value_name = "TOKEN")]
         token: Option<String>,
         #[command(flatten)]
         common: Common,
     },
-    /// List the invites of a host, oldest first.
+    /// List the invites of a host, oldest first; times are UTC.
     List {
         /// The XMPP host.
         host: String,
@@ -308,7 +311,15 @@ async fn list(app: &App, host: &str, state: Option<State>, as_json: bool) -> Out
     let now = app.clock.now();
     let rows: Vec<_> = invites.iter().map(|invite| row(invite, now)).collect();
     print_table(
-        &["ID", "KIND", "NAME", "STATE", "USES", "EXPIRES", "NOTE"],
+        &[
+            "ID",
+            "KIND",
+            "NAME",
+            "STATE",
+            "USES",
+            "EXPIRES (UTC)",
+            "NOTE",
+        ],
         &rows,
     )
 }
@@ -324,14 +335,7 @@ fn row(invite: &Invite, now: Timestamp) -> Vec<String> {
         invite
             .expires_at
             .map_or_else(|| "never".to_owned(), Timestamp::short_text),
-        // Control characters of a note would reach the terminal.
-        or_dash(
-            invite
-                .details
-                .note
-                .as_ref()
-                .map(|note| note.escape_debug().to_string()),
-        ),
+        or_dash(invite.details.note.clone()),
     ]
 }
 
@@ -428,12 +432,12 @@ async fn show(app: &App, host: &str, token: &str, as_json: bool, qr: bool) -> Ou
         ("kind", invite.kind.as_str().to_owned()),
         ("state", invite.state(app.clock.now()).as_str().to_owned()),
         ("uses", uses(&invite)),
-        ("made", invite.created_at.short_text()),
+        ("made", invite.created_at.zoned_text()),
         (
             "expires",
             invite
                 .expires_at
-                .map_or_else(|| "never".to_owned(), Timestamp::short_text),
+                .map_or_else(|| "never".to_owned(), Timestamp::zoned_text),
         ),
     ];
     let optional = [
@@ -442,14 +446,7 @@ async fn show(app: &App, host: &str, token: &str, as_json: bool, qr: bool) -> Ou
         ("link", url.clone()),
         ("uri", token.as_ref().map(|token| app.uri(&invite, token))),
         ("source", invite.details.source.clone()),
-        (
-            "note",
-            invite
-                .details
-                .note
-                .as_ref()
-                .map(|note| note.escape_debug().to_string()),
-        ),
+        ("note", invite.details.note.clone()),
         (
             "roles",
             Some(invite.details.roles.join(", ")).filter(|roles| !roles.is_empty()),
@@ -467,7 +464,7 @@ async fn show(app: &App, host: &str, token: &str, as_json: bool, qr: bool) -> Ou
     for made in &registrations {
         let age = app.clock.now().0 - made.reserved_at.0;
         let when = match made.confirmed_at {
-            Some(moment) => moment.short_text(),
+            Some(moment) => moment.zoned_text(),
             None if age < OVERDUE => "not finished".to_owned(),
             None => format!(
                 "not finished for {}; if the chat server cannot say whether it was made: \
@@ -483,7 +480,7 @@ async fn show(app: &App, host: &str, token: &str, as_json: bool, qr: bool) -> Ou
         ));
     }
     for (label, value) in lines {
-        print(&format!("{label:<8} {value}"))?;
+        print(&format!("{label:<8} {}", visible(&value)))?;
     }
     match url {
         Some(url) if qr => draw(&url),
@@ -497,7 +494,7 @@ fn view(app: &App, host: &Host, invite: &Invite, token: Option<&InviteToken>) ->
 
 fn draw(url: &str) -> Outcome {
     match qr::terminal(url) {
-        Some(code) => print(&code),
+        Some(code) => print_as_it_is(&code),
         None => Err(Failure::Failed(
             "the link is too long for a QR code".to_owned(),
         )),

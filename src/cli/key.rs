@@ -128,7 +128,14 @@ async fn list(host: &str, as_json: bool, app: &App) -> Outcome {
         ]
     });
     print_table(
-        &["ID", "NAME", "SCOPES", "MADE", "EXPIRES", "PER DAY"],
+        &[
+            "ID",
+            "NAME",
+            "SCOPES",
+            "MADE (UTC)",
+            "EXPIRES (UTC)",
+            "PER DAY",
+        ],
         &rows.collect::<Vec<_>>(),
     )
 }

@@ -32,6 +32,7 @@ use crate::error::Error;
 use crate::jid::BareJid;
 use crate::secret::{self, Secret};
 use crate::store::{self, PostgresAddress, Store};
+use crate::text::{self, visible, visible_json, visible_lines};
 use crate::token::Sealer;
 
 /// The invite desk of an XMPP server.
@@ -196,7 +197,7 @@ fn may_hold_a_password(words: impl Iterator<Item = OsString>) -> bool {
 }
 
 fn complain(text: &str, code: u8) -> ExitCode {
-    let _ = writeln!(anstream::stderr(), "invited: {text}");
+    let _ = writeln!(anstream::stderr(), "invited: {}", visible_lines(text));
     ExitCode::from(code)
 }
 
@@ -344,7 +345,9 @@ fn read_or_make(path: &std::path::Path, make: impl FnOnce() -> String) -> Result
         // What it opens is about to be stored, and must not outlive it.
         store::sync_folder_of(path).map_err(named)?;
     }
-    let text = std::fs::read_to_string(path).map_err(named)?;
+    let bytes = std::fs::read(path).map_err(named)?;
+    let text = text::utf8(&bytes)
+        .map_err(|why| Failure::Usage(format!("{}:{}: {why}", path.display(), why.line())))?;
     let text = text.trim().to_owned();
     if text.len() < 16 {
         return Err(Failure::Usage(format!(
@@ -402,8 +405,14 @@ fn block_on(command: impl Future<Output = Outcome>) -> Outcome {
         .block_on(command)
 }
 
-/// Prints one line or text for reading.
+/// Prints one line or text for reading. Part of it may be what strangers wrote, which no terminal is to
+/// obey.
 fn print(text: &str) -> Outcome {
+    print_as_it_is(&visible_lines(text))
+}
+
+/// Prints what may have colours of ours.
+fn print_as_it_is(text: &str) -> Outcome {
     Ok(writeln!(anstream::stdout(), "{text}")?)
 }
 
@@ -414,6 +423,8 @@ fn on_terminal() -> bool {
 
 /// Rows as a table on a terminal, as words with tabs between them elsewhere.
 fn print_table(header: &[&str], rows: &[Vec<String>]) -> Outcome {
+    let visible = |row: &Vec<String>| row.iter().map(|cell| visible(cell)).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(visible).collect();
     if on_terminal() {
         let mut table = comfy_table::Table::new();
         table.load_style(comfy_table::presets::NOTHING);
@@ -421,7 +432,7 @@ fn print_table(header: &[&str], rows: &[Vec<String>]) -> Outcome {
         for row in rows {
             table.add_row(row);
         }
-        return print(&table.to_string());
+        return print_as_it_is(&table.to_string());
     }
     for row in rows {
         print(&row.join("\t"))?;
@@ -435,7 +446,7 @@ fn print_json(value: &serde_json::Value) -> Outcome {
     } else {
         value.to_string()
     };
-    print(&text)
+    print_as_it_is(&visible_json(&text))
 }
 
 /// A span on the command line: `7d`, `36h`, `90 min`. A bare number would be seconds in the file,

@@ -10,6 +10,7 @@ use crate::http::api::UserView;
 use crate::invite::State;
 use crate::registration::PastRegistration;
 use crate::store::ListInvites;
+use crate::text::visible;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -77,7 +78,7 @@ async fn show(app: &App, user: &str, as_json: bool) -> Outcome {
     for reset in registrations.iter().filter(|made| !made.is_account()) {
         print(&format!(
             "  password reset {} with an invite of {}",
-            reset.confirmed_at.short_text(),
+            reset.confirmed_at.zoned_text(),
             maker(reset)
         ))?;
     }
@@ -89,21 +90,21 @@ async fn show(app: &App, user: &str, as_json: bool) -> Outcome {
     draw(&below, "  ")
 }
 
-/// `nora: invited by theo, 2026-11-30 18:00`.
+/// `nora: invited by theo, 2026-11-30 18:00 UTC`.
 fn how(made: &PastRegistration) -> String {
     format!(
         "{} was invited by {}, {}",
         made.localpart,
         maker(made),
-        made.confirmed_at.short_text()
+        made.confirmed_at.zoned_text()
     )
 }
 
-/// A user, or what made the invite; control characters would reach the terminal.
+/// A user, or what made the invite.
 fn maker(made: &PastRegistration) -> String {
     match (&made.creator, &made.source) {
         (Some(user), _) => user.to_string(),
-        (None, Some(source)) => source.escape_debug().to_string(),
+        (None, Some(source)) => visible(source),
         (None, None) => "somebody".to_owned(),
     }
 }
@@ -119,7 +120,7 @@ fn draw(branches: &[Branch], indent: &str) -> Outcome {
         print(&format!(
             "{indent}{knot} {} ({})",
             made.localpart,
-            made.confirmed_at.short_text()
+            made.confirmed_at.zoned_text()
         ))?;
         draw(&branch.branches, &format!("{indent}{below}"))?;
     }

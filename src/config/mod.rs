@@ -24,6 +24,7 @@ use crate::error::Error as CrateError;
 use crate::invite::{Kind, Lifetime};
 use crate::jid::Domain;
 use crate::secret::Secret;
+use crate::text;
 
 /// Where the file is if nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/invited/invited.toml";
@@ -182,13 +183,15 @@ const RESET_RANGE: std::ops::RangeInclusive<i64> = 300..=7 * 86_400;
 impl Config {
     /// Reads and checks the file at `path`.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(|e| {
+        let bytes = std::fs::read(path).map_err(|e| {
             Error(format!(
                 "{}: {e}; --config FILE or INVITED_CONFIG names another one",
                 path.display()
             ))
         })?;
-        Self::parse(path, &text)
+        let text = text::utf8(&bytes)
+            .map_err(|why| Error(format!("{}:{}: {why}", path.display(), why.line())))?;
+        Self::parse(path, text)
     }
 
     /// Checks `text`; `path` is where relative paths in messages point to.

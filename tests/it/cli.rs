@@ -468,3 +468,127 @@ fn an_import_says_what_it_cannot_take() {
     assert_eq!(code, 1);
     assert!(errors.contains("/nowhere.db"), "{errors}");
 }
+
+#[test]
+fn an_invite_is_found_by_what_people_paste() {
+    let shell = Shell::new();
+    let link = shell.run(&["invite", "create", "example.com"]).1;
+    let link = link.trim_end();
+    let (_, token) = link.split_once('?').expect("a token");
+    for pasted in [
+        format!("<{link}> "),
+        format!("{link}."),
+        format!("{link}&utm_source=mail"),
+        format!("https://example.com/invite/{token}/"),
+        format!("\u{201c}{link}\u{201d}\n"),
+        format!("{token}%3Futm_source=mail"),
+    ] {
+        for command in ["show", "change", "revoke", "restore"] {
+            let mut words = vec!["invite", command, "example.com", &pasted];
+            if command == "change" {
+                words.extend(["--note", "found"]);
+            }
+            let (code, _, errors) = shell.run(&words);
+            assert_eq!((code, errors.as_str()), (0, ""), "{words:?}");
+        }
+    }
+}
+
+#[test]
+fn no_text_of_an_invite_reaches_the_terminal_as_a_command() {
+    let shell = Shell::new();
+    let evil = "\u{9b}31m\x1b]0;title\x07\nstate    open\u{202e}";
+    let link = shell
+        .run(&[
+            "invite",
+            "create",
+            "example.com",
+            "--note",
+            evil,
+            "--role",
+            evil,
+            "--group",
+            evil,
+        ])
+        .1;
+    let obeyed = |c: char| c == '\u{202e}' || (c.is_control() && c != '\n' && c != '\t');
+    for command in [
+        &["invite", "show", "example.com", link.trim_end()][..],
+        &["invite", "show", "example.com", link.trim_end(), "--json"],
+        &["invite", "list", "example.com"],
+        &["invite", "list", "example.com", "--json"],
+    ] {
+        let (code, told, _) = shell.run(command);
+        assert_eq!(code, 0);
+        assert!(!told.contains(obeyed), "{told:?}");
+        assert!(!told.contains("\nstate    open\u{5c}"), "{told}");
+        if command.contains(&"--json") {
+            let json: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+            let invite = json.get(0).unwrap_or(&json);
+            assert_eq!(
+                (&invite["note"], &invite["roles"][0]),
+                (&evil.into(), &evil.into())
+            );
+        }
+    }
+}
+
+#[test]
+fn moments_say_in_which_time_zone_they_are() {
+    let shell = Shell::new();
+    let link = shell.run(&["invite", "create", "example.com"]).1;
+    let shown = shell
+        .run(&["invite", "show", "example.com", link.trim_end()])
+        .1;
+    for label in ["made ", "expires "] {
+        let mut lines = shown.lines().filter(|line| line.starts_with(label));
+        assert!(lines.all(|line| line.ends_with(" UTC")), "{shown}");
+        assert!(shown.contains(&format!("\n{label}")), "{shown}");
+    }
+}
+
+#[test]
+fn a_file_in_an_older_encoding_is_named_with_its_line() {
+    let shell = Shell::new();
+    let folder = shell.0.path();
+    let config = std::fs::read(shell.config()).expect("the configuration");
+    let option = b"site_apps_file = \"apps.toml\"\n";
+    std::fs::write(shell.config(), [&config[..], option].concat()).expect("written");
+    let templates = b"templates_path = \"templates\"\n";
+    let config = [&templates[..], &config, option].concat();
+    std::fs::create_dir(folder.join("templates")).expect("a folder");
+    let apps = b"# none\n";
+    let page = b"page\n";
+    let files: [(&str, &[u8]); 3] = [
+        ("invited.toml", &config),
+        ("apps.toml", apps),
+        ("templates/index.html", page),
+    ];
+    let write =
+        |name: &str, bytes: &[u8]| std::fs::write(folder.join(name), bytes).expect("written");
+    for (name, bytes) in files {
+        write(name, bytes);
+    }
+    let (code, _, errors) = shell.run(&["config", "check"]);
+    assert_eq!((code, errors.as_str()), (0, ""));
+    for (name, bytes) in files {
+        let lines = bytes.split(|byte| *byte == b'\n').count();
+        let latin = [bytes, b"# B\xfccher\n"].concat();
+        let utf16: Vec<u8> = bytes.iter().flat_map(|byte| [*byte, 0]).collect();
+        let marked = ["\u{feff}".as_bytes(), bytes].concat();
+        for (wrong, line, word) in [
+            (latin, lines, "Latin-1"),
+            ([b"\xff\xfe", &utf16[..]].concat(), 1, "UTF-16"),
+            (utf16, 1, "UTF-16"),
+        ] {
+            write(name, &wrong);
+            let (code, _, errors) = shell.run(&["config", "check"]);
+            let place = format!("{}:{line}: ", folder.join(name).display());
+            assert_eq!(code, 2);
+            assert!(errors.contains(&place) && errors.contains(word), "{errors}");
+        }
+        write(name, &marked);
+        assert_eq!(shell.run(&["config", "check"]).0, 0, "{name}");
+        write(name, bytes);
+    }
+}

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::jid::{Domain, Localpart};
+use crate::text;
 
 /// Longest reason in an answer, in characters; it may quote what came.
 const MAX_REASON: usize = 300;
@@ -37,7 +38,7 @@ pub(super) fn media_type(headers: &HeaderMap) -> String {
 
 /// The body as text.
 pub(super) fn text(body: &[u8]) -> Result<&str, Error> {
-    std::str::from_utf8(body).map_err(|_| Error::invalid("body", "it is not UTF-8"))
+    text::utf8(body).map_err(|why| Error::invalid("body", format!("line {}: {why}", why.line())))
 }
 
 /// JSON text as one of our structs.

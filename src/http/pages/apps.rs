@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Host;
 use crate::http::assets;
+use crate::text;
 use crate::uri::percent_encoded;
 
 /// The file of apps.
@@ -189,8 +190,10 @@ pub fn load(host: &Host) -> Result<Vec<App>, String> {
 }
 
 fn read(path: &Path) -> Result<Vec<App>, String> {
-    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    parse(&text).map_err(|e| format!("{}: {}", path.display(), e.to_string().trim()))
+    let bytes = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let text =
+        text::utf8(&bytes).map_err(|why| format!("{}:{}: {why}", path.display(), why.line()))?;
+    parse(text).map_err(|e| format!("{}: {}", path.display(), e.to_string().trim()))
 }
 
 fn parse(text: &str) -> Result<Vec<App>, toml::de::Error> {

@@ -6,6 +6,7 @@ use minijinja::{AutoEscape, Environment, ErrorKind, Value};
 use rust_embed::RustEmbed;
 
 use crate::error::Error;
+use crate::text;
 
 #[derive(RustEmbed)]
 #[folder = "templates/"]
@@ -66,9 +67,10 @@ fn replaced(name: &str, folder: Option<&Path>) -> Result<Option<String>, String>
     else {
         return Ok(None);
     };
-    std::fs::read_to_string(&path)
-        .map(Some)
-        .map_err(|e| format!("{}: {e}", path.display()))
+    let bytes = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let text =
+        text::utf8(&bytes).map_err(|why| format!("{}:{}: {why}", path.display(), why.line()))?;
+    Ok(Some(text.to_owned()))
 }
 
 fn built_in_source(name: &str) -> Result<String, String> {
