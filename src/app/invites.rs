@@ -84,14 +84,12 @@ impl App {
         by: By<'_>,
     ) -> Result<Created, Error> {
         check(host, &new, by)?;
-        let doubts = match by {
-            // It knows its own accounts.
-            By::Server => Vec::new(),
-            By::Key(_) | By::Operator if Wanted::is_needed(&new) => {
-                let checked = Box::pin(self.check_with_server(host, std::slice::from_ref(&new)));
-                checked.await.map_err(|(_, error)| error)?.remove(0)
-            }
-            By::Key(_) | By::Operator => Vec::new(),
+        // A server knows its own accounts.
+        let doubts = if !matches!(by, By::Server) && Wanted::is_needed(&new) {
+            let checked = Box::pin(self.check_with_server(host, std::slice::from_ref(&new)));
+            checked.await.map_err(|(_, error)| error)?.remove(0)
+        } else {
+            Vec::new()
         };
         let (invite, token) = self.prepare(host, new);
         let invites = std::slice::from_ref(&invite);
