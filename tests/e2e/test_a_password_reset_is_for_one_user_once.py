@@ -15,7 +15,7 @@ NEW = "Quite another password"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    with Site(tmp_path_factory.mktemp("site"), modules=["http", "e2e_text_reset"]) as site:
+    with Site(tmp_path_factory.mktemp("site"), modules=["http", "e2e_text_reset", "e2e_new_passwords"]) as site:
         yield site
 
 
@@ -56,6 +56,14 @@ def test_open_sessions_end(site, reset):
             return await asyncio.wait_for(ended, 10)
 
     assert run(while_signed_in())
+
+
+@ROADS
+def test_other_modules_hear_of_the_new_password_once(site, reset):
+    name, token = new_reset(site, reset)
+    assert reset(site, token, name)
+    file = site.prosody.directory / "data" / "localhost" / "e2e_new_passwords" / f"{name.replace('-', '%2d')}.dat"
+    assert '["count"] = 1;' in file.read_text()
 
 
 @ROADS

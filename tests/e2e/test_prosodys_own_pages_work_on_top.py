@@ -57,3 +57,13 @@ def test_prosodyctl_prints_a_link_of_ours(site):
     token = re.search(r"(?:preauth=|\?)([A-Za-z0-9]{24})$", done.stdout.strip())[1]
     assert site.invited.uses(token) == 0
     assert site.register(token, "by-prosodyctl").accepted
+
+
+@pytest.mark.parametrize("with_module", [False, True])
+def test_the_option_invites_page_is_for_the_module_of_that_name(tmp_path, with_module):
+    modules = ["http", "invites_page", "register_apps"] if with_module else []
+    page = "https://elsewhere.example/{invite.token}"
+    with Site(tmp_path / "site", modules=modules, options={"invites_page": page}) as site:
+        link = site.prosody.control("shell", 'invite:create_account("localhost")').stdout
+        assert ("https://elsewhere.example/" in link) is with_module
+        assert ("The option invites_page has no effect" in site.prosody.log.read_text()) is not with_module

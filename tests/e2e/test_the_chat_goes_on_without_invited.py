@@ -21,6 +21,12 @@ def site(tmp_path):
         site.__exit__()
 
 
+@pytest.fixture(scope="module")
+def well(tmp_path_factory):
+    with Site(tmp_path_factory.mktemp("well")) as site:
+        yield site
+
+
 def add_people(site):
     for name in ("ada", "bob"):
         site.prosody.add_account(name, PASSWORD)
@@ -82,6 +88,30 @@ def test_an_outage_between_token_and_registration_is_no_lasting_refusal(site):
     assert during.kind == "wait", during
     assert after.accepted, after
     assert site.invited.uses(token) == 1
+
+
+@pytest.mark.parametrize("operation", ["lookup", "reserve"])
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ("{}", "200 OK"),
+        ("null", "200 OK"),
+        ('{"reservation": 7, "type": "register", "jid": {}, "uri": 0.5}', "200 OK"),
+        ("<html>It works!</html>", "200 OK"),
+        ("[" * 1_000_000 + "]" * 1_000_000, "200 OK"),
+        ("<html>Bad Gateway</html>", "502 Bad Gateway"),
+        ('{"code": "invite_unknown", "detail": "No.", "xmpp": {"type": "cancel", "condition": "two words"}}', "404 No"),
+    ],
+    ids=["empty", "null", "other types", "HTML", "nested", "a proxy's page", "half a refusal"],
+)
+def test_a_garbled_answer_is_an_outage(well, operation, body, status):
+    token = well.invited.invite("--max-uses", "2")["token"]
+    well.bridge.stop_at(operation, "answered").garble(body, status)
+    refused = well.register(token, "garbled")
+    assert (refused.kind, refused.condition) == ("wait", "remote-server-timeout")
+    assert well.register(token, f"whole-{token[:8].lower()}").accepted
+    assert "garbled" not in well.prosody.accounts()
+    assert f" to {operation})" in well.prosody.log.read_text()
 
 
 def test_questions_share_connections(site):

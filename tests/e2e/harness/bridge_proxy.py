@@ -1,4 +1,4 @@
-"""Stands between Prosody and invited and stops one question or its answer where a test wants it."""
+"""Stands between Prosody and invited and stops or garbles one question or its answer where a test wants it."""
 
 import asyncio
 import re
@@ -17,6 +17,7 @@ class Stop:
         self.reached = threading.Event()
         self._decided = asyncio.Event()
         self._cut = False
+        self.instead = None
 
     def wait(self, seconds=15):
         assert self.reached.wait(seconds), f"{self.operation} was not {self.moment} within {seconds} s"
@@ -28,6 +29,11 @@ class Stop:
         """Breaks the connection to Prosody without a word."""
         self._cut = True
         call(self._decided.set)
+
+    def garble(self, body, status="200 OK"):
+        """Lets something else come in place of the answer, now or as soon as there is one."""
+        self.instead = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+        self.pass_on()
 
     async def hold(self):
         self.reached.set()
@@ -71,8 +77,8 @@ class BridgeProxy:
                 operation = re.match(rb"POST /bridge/v1/(\w+) ", request)[1].decode()
                 await self._hold(operation, "asked")
                 answer = await self._ask(request)
-                await self._hold(operation, "answered")
-                writer.write(answer)
+                stop = await self._hold(operation, "answered")
+                writer.write(stop and stop.instead or answer)
                 await writer.drain()
         except OSError:
             writer.transport.abort()
@@ -92,7 +98,8 @@ class BridgeProxy:
             if (stop.operation, stop.moment) == (operation, moment):
                 self._stops.remove(stop)
                 await stop.hold()
-                return
+                return stop
+        return None
 
 
 async def _message(reader):
