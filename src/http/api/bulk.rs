@@ -7,14 +7,14 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse as _;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::caller::AnyKey;
 use super::create::{CreateInvite, repeat_key};
 use super::invites::view_created;
-use super::{Answer, InviteView, answer, form};
+use super::{Answer, InviteView, answer, form, table};
 use crate::app::{AcceptedKey, By, MAX_BULK};
 use crate::error::Error;
 use crate::http::{Site, whole_body};
@@ -42,11 +42,13 @@ pub(super) struct CreateInvites<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct CreatedInvites {
     invites: Vec<InviteView>,
+    /// Rows of a table that had nothing in them and made none.
+    empty_rows: usize,
 }
 
 /// Make up to 10 000 invites, all or none. Any key may. As `text/csv`, the first line has the
-/// names of the fields; roles and groups are separated by blanks or `;`, and `max_uses` may be
-/// `unlimited`.
+/// names of the fields, with commas, semicolons or tabs in between; roles and groups are separated by
+/// blanks or `;`, and `max_uses` may be `unlimited`. Rows with nothing in them are skipped.
 #[utoipa::path(
     post,
     path = "/invites/bulk",
@@ -63,7 +65,7 @@ pub(super) async fn create_many(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let read: fn(&Domain, &str, &AcceptedKey) -> Result<Vec<NewInvite>, Error> =
+    let read: fn(&Domain, &str, &AcceptedKey) -> Result<Asked, Error> =
         match form::media_type(&headers).as_str() {
             "application/json" => from_json,
             "text/csv" => from_csv,
@@ -77,81 +79,64 @@ pub(super) async fn create_many(
     };
     let text = form::text(&body)?;
     let repeat = repeat_key(&headers, "create_invites", text)?;
-    let new = read(&site.host().domain, text, &key)?;
-    let (_, made) = site
-        .app
-        .create_invites(site.host(), new, By::Key(&key), repeat)
-        .await?;
+    let asked = read(&site.host().domain, text, &key)?;
+    let made = (site.app).create_invites(site.host(), asked.new, By::Key(&key), repeat);
+    let (_, made) = made.await.map_err(|error| match error {
+        Error::Item { index, problem } => Error::Item {
+            index: asked.places[index - 1],
+            problem,
+        },
+        other => other,
+    })?;
     let list = CreatedInvites {
         invites: made.iter().map(|made| view_created(&site, made)).collect(),
+        empty_rows: asked.empty_rows,
     };
     answer(axum::http::StatusCode::CREATED, &list)
 }
 
-fn from_json(host: &Domain, text: &str, key: &AcceptedKey) -> Result<Vec<NewInvite>, Error> {
-    let asked: CreateInvites<'_> = form::read(text)?;
-    check_count(asked.invites.len())?;
-    let items = asked.invites.iter().enumerate();
-    items
-        .map(|(at, json)| {
-            form::read::<CreateInvite>(json.get())
-                .and_then(|asked| asked.into_new(host, key))
-                .map_err(item(at))
-        })
-        .collect()
+/// What is to be made.
+#[derive(Default)]
+struct Asked {
+    new: Vec<NewInvite>,
+    /// Where each stands in the list or table, from 1.
+    places: Vec<usize>,
+    empty_rows: usize,
 }
 
-fn from_csv(host: &Domain, text: &str, key: &AcceptedKey) -> Result<Vec<NewInvite>, Error> {
-    let wrong = |error: csv::Error| Error::invalid("body", format!("not CSV: {error}"));
-    // Spreadsheets put a byte order mark in front.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_reader(text.as_bytes());
-    let columns = reader.headers().map_err(wrong)?.clone();
-    let mut seen = Map::new();
-    for column in &columns {
-        // Every field that exists may be null.
-        form::read_value::<CreateInvite>(json!({ column: null }))?;
-        if seen.insert(column.to_owned(), Value::Null).is_some() {
-            return Err(Error::invalid(
-                "body",
-                format!("two columns are {column:?}"),
-            ));
-        }
-    }
-    let mut new = Vec::new();
-    for (at, row) in reader.records().enumerate() {
-        check_count(at + 1)?;
-        let row = row.map_err(wrong)?;
-        let fields: Map<String, Value> = columns
-            .iter()
-            .zip(&row)
-            .filter(|(_, cell)| !cell.is_empty())
-            .map(|(column, cell)| (column.to_owned(), field_of_cell(column, cell)))
-            .collect();
-        let asked = form::read_value::<CreateInvite>(Value::Object(fields));
-        let asked = asked.and_then(|asked| asked.into_new(host, key));
-        new.push(asked.map_err(item(at))?);
-    }
-    Ok(new)
-}
-
-/// The cell as JSON has it; what does not fit stays a text, and is refused as such.
-fn field_of_cell(column: &str, cell: &str) -> Value {
-    let as_json = || serde_json::from_str(cell).unwrap_or_else(|_| json!(cell));
-    match column {
-        "max_uses" if cell == "unlimited" => Value::Null,
-        "allow_registration" | "extra" | "max_uses" => as_json(),
-        "groups" | "roles" => {
-            let names = cell.split(|c: char| c == ';' || c.is_whitespace());
-            names.filter(|name| !name.is_empty()).collect()
-        }
-        _ => json!(cell),
+impl Asked {
+    fn add(&mut self, place: usize, new: Result<NewInvite, Error>) -> Result<(), Error> {
+        self.new.push(new.map_err(item(place))?);
+        self.places.push(place);
+        Ok(())
     }
 }
 
-fn check_count(count: usize) -> Result<(), Error> {
+fn from_json(host: &Domain, text: &str, key: &AcceptedKey) -> Result<Asked, Error> {
+    let list: CreateInvites<'_> = form::read(text)?;
+    check_count(list.invites.len())?;
+    let mut asked = Asked::default();
+    for (at, json) in list.invites.iter().enumerate() {
+        let new = form::read::<CreateInvite>(json.get());
+        asked.add(at + 1, new.and_then(|new| new.into_new(host, key)))?;
+    }
+    Ok(asked)
+}
+
+fn from_csv(host: &Domain, text: &str, key: &AcceptedKey) -> Result<Asked, Error> {
+    let table = table::read(text)?;
+    let mut asked = Asked {
+        empty_rows: table.empty_rows,
+        ..Asked::default()
+    };
+    for (place, fields) in table.rows {
+        let new = form::read_value::<CreateInvite>(Value::Object(fields));
+        asked.add(place, new.and_then(|new| new.into_new(host, key)))?;
+    }
+    Ok(asked)
+}
+
+pub(super) fn check_count(count: usize) -> Result<(), Error> {
     if (1..=MAX_BULK).contains(&count) {
         return Ok(());
     }
@@ -159,30 +144,10 @@ fn check_count(count: usize) -> Result<(), Error> {
     Err(Error::invalid("invites", reason))
 }
 
-fn item(at: usize) -> impl Fn(Error) -> Error {
+/// Names the place of what is wrong, from 1.
+pub(super) fn item(place: usize) -> impl Fn(Error) -> Error {
     move |problem| Error::Item {
-        index: at + 1,
+        index: place,
         problem: Box::new(problem),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cells_are_read_as_the_fields_that_they_are() {
-        for (column, cell, value) in [
-            ("max_uses", "5", json!(5)),
-            ("max_uses", "unlimited", json!(null)),
-            ("max_uses", "five", json!("five")),
-            ("roles", "a; b  c", json!(["a", "b", "c"])),
-            ("allow_registration", "true", json!(true)),
-            ("extra", "{\"a\": 1}", json!({"a": 1})),
-            ("username", "42", json!("42")),
-            ("expires_in", "3600", json!("3600")),
-        ] {
-            assert_eq!(field_of_cell(column, cell), value, "{column} {cell}");
-        }
     }
 }

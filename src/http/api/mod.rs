@@ -15,6 +15,7 @@ mod invites;
 mod keys;
 mod openapi;
 mod registrations;
+mod table;
 mod users;
 mod views;
 

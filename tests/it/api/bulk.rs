@@ -170,7 +170,7 @@ async fn a_bad_cell_is_named_by_row_and_column_and_nothing_is_stored() {
         ("max_uses\n-1\n", Some(1), "max_uses"),
         ("expires_in\nnever\n", Some(1), "expires_in"),
         (
-            "allow_registration,note\nyes,\n",
+            "allow_registration,note\nperhaps,\n",
             Some(1),
             "allow_registration",
         ),
@@ -179,6 +179,11 @@ async fn a_bad_cell_is_named_by_row_and_column_and_nothing_is_stored() {
         ("token,max_uses\nshort,5\n", Some(1), "token"),
         ("username,colour\ntheo,\n", None, "colour"),
         ("username,username\ntheo,thea\n", None, "body"),
+        ("Username,USERNAME\ntheo,thea\n", None, "body"),
+        ("username,\ntheo,\n,stray\n", Some(2), "body"),
+        ("username;note\n;\ntheo;\na b;\n", Some(3), "username"),
+        ("username|note\ntheo|\n", None, "username|note"),
+        ("username,note\n,\n,\n", None, "invites"),
         ("username,note\ntheo\n", None, "body"),
         ("username\n", None, "invites"),
         ("", None, "invites"),
@@ -192,4 +197,115 @@ async fn a_bad_cell_is_named_by_row_and_column_and_nothing_is_stored() {
         assert_eq!(answer.json["item"].as_i64(), item, "{text:?}");
     }
     assert_eq!(server.count().await, 0);
+}
+
+#[tokio::test]
+async fn rows_with_nothing_in_them_make_no_invite_and_are_counted() {
+    let server = TestServer::start().await;
+    let answer = csv(&server, "username,note\r\ntheo,a\r\n,\r\n,\r\n").await;
+    assert_eq!(
+        (answer.status, &answer.json["empty_rows"]),
+        (201, &json!(2))
+    );
+    assert_eq!(server.count().await, 1);
+    // Names that are taken are only found where invites are made.
+    let answer = csv(&server, "username\n\"\"\nnora\n\"\"\ntheo\n").await;
+    assert_eq!(
+        (answer.code(), &answer.json["item"]),
+        ("name_held", &json!(4))
+    );
+    let answer = server.ask("POST", BULK, json!({"invites": [{}]})).await;
+    assert_eq!(
+        (answer.status, &answer.json["empty_rows"]),
+        (201, &json!(0))
+    );
+}
+
+#[tokio::test]
+async fn tables_of_spreadsheets_are_taken_or_refused_with_the_word_that_helps() {
+    let server = TestServer::start().await;
+    for (n, (text, status)) in [
+        (
+            "Kind;Inviter;Allow registration\r\nContact;nora;Ja\r\n",
+            201,
+        ),
+        (
+            "KIND\tINVITER\tALLOW_REGISTRATION\ncontact\tnora\tTRUE\n",
+            201,
+        ),
+        (
+            "\u{feff}sep=,\nkind,inviter,allow-registration\ncontact,nora,yes\n",
+            201,
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let answer = csv(&server, text).await;
+        assert_eq!(answer.status, status, "{n} {answer:?}");
+        assert_eq!(answer.json["invites"][0]["allow_registration"], true, "{n}");
+    }
+    let bearer = format!("Bearer {}", server.admin);
+    let headers = [
+        ("Authorization", bearer.as_str()),
+        ("Content-Type", "text/csv"),
+    ];
+    for (body, word) in [
+        (
+            &b"username,note\ntheo,B\xfccher\n"[..],
+            "line 2: a letter here is not in UTF-8",
+        ),
+        (b"\xff\xfeu\0s\0e\0r\0", "line 1: this is UTF-16"),
+    ] {
+        let answer = server.send("POST", BULK, &headers, body).await;
+        assert_eq!((answer.status, answer.field()), (422, "body"));
+        let detail = answer.json["detail"].as_str().unwrap_or_default();
+        assert!(
+            detail.contains(word) && detail.contains("save the file as UTF-8"),
+            "{detail}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_table_is_taken_as_libreoffice_saves_it() {
+    let server = TestServer::start().await;
+    // LibreOffice 7.4, "Text CSV" in UTF-8, with each of its separators.
+    let rows = [
+        r#""Username"|"Note"|"Max uses"|"Kind"|"Inviter"|"Allow registration""#,
+        r#""theo"|"für Theo, 7b; the second"|1|"account"||"#,
+        "|||||",
+        r#"|||"contact"|"nora"|"TRUE""#,
+        "|\"two\nlines\"|5|||",
+        "",
+    ];
+    for separator in [",", ";", "\t"] {
+        let text = rows.join("\n").replace('|', separator);
+        let answer = csv(&server, &text).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        assert_eq!(answer.json["empty_rows"], 1);
+        let made = &answer.json["invites"];
+        assert_eq!(made.as_array().map(Vec::len), Some(3));
+        assert_eq!(
+            (&made[0]["username"], &made[0]["max_uses"]),
+            (&json!("theo"), &json!(1))
+        );
+        assert_eq!(made[0]["note"], "für Theo, 7b; the second");
+        assert_eq!(
+            (&made[1]["kind"], &made[1]["allow_registration"]),
+            (&json!("contact"), &json!(true))
+        );
+        assert_eq!(
+            (&made[2]["note"], &made[2]["max_uses"]),
+            (&json!("two\nlines"), &json!(5))
+        );
+        let token = made[0]["token"].as_str().expect("a token");
+        server
+            .ask(
+                "POST",
+                &format!("/api/v1/invites/{token}/revoke"),
+                Value::Null,
+            )
+            .await;
+    }
 }
