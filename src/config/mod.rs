@@ -310,6 +310,7 @@ impl Config {
     pub fn doubts(&self) -> Vec<String> {
         let mut doubts = Vec::new();
         for host in &self.hosts {
+            doubts.extend(host.doubled_path());
             let url: Option<::http::Uri> = host.base_url.parse().ok();
             let Some(name) = url.and_then(|url| url.host().map(str::to_ascii_lowercase)) else {
                 continue;
@@ -469,6 +470,28 @@ impl Host {
         }
     }
 
+    /// What is said of a path that stands in the address and again in `http_paths`: each is right by
+    /// itself, but the second is added to the first.
+    fn doubled_path(&self) -> Option<String> {
+        let url: ::http::Uri = self.base_url.parse().ok()?;
+        let root = url.path().trim_end_matches('/');
+        let below = |path: &&str| {
+            let rest = path.strip_prefix(root);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let path = self
+            .paths
+            .all()
+            .into_iter()
+            .find(below)
+            .filter(|_| !root.is_empty())?;
+        Some(format!(
+            "hosts.\"{}\": {root} is in http_external_url and again in http_paths, so links begin with {}{path}; take it \
+             out of http_paths if the web server in front cuts it off, else out of http_external_url",
+            self.domain, self.base_url
+        ))
+    }
+
     /// The landing page of the invite with this token.
     pub fn landing_url(&self, token: &str) -> String {
         format!("{}{}?{token}", self.base_url, self.paths.invites_page)
@@ -476,16 +499,20 @@ impl Host {
 }
 
 impl Paths {
-    /// A path under which two apps would answer.
-    fn twice(&self) -> Option<&str> {
-        let mut all = vec![
-            self.invites_api.as_str(),
+    fn all(&self) -> [&str; 6] {
+        [
+            &self.invites_api,
             &self.invites_page,
             &self.register,
             &self.register_apps,
             &self.invites_register_api,
             &self.admin_api,
-        ];
+        ]
+    }
+
+    /// A path under which two apps would answer.
+    fn twice(&self) -> Option<&str> {
+        let mut all = self.all().to_vec();
         // It answers as well.
         if self.invites_page != INVITES_PAGE {
             all.push(INVITES_PAGE);

@@ -117,3 +117,45 @@ fn links_that_lead_to_no_host_or_another_one_are_doubted() {
     let by_default = format!("http_default_host = \"a.example\"\n[hosts.\"a.example\"]\n{url}");
     assert_eq!(doubts(&by_default), Vec::<String>::new());
 }
+
+#[test]
+fn a_path_in_the_address_and_in_http_paths_is_a_doubt() {
+    for (address, paths, doubled) in [
+        (
+            "https://example.com/chat/",
+            "invites_page = \"/chat/invite\"",
+            true,
+        ),
+        ("https://example.com/chat", "register = \"/chat\"", true),
+        (
+            "https://example.com/a/b/",
+            "invites_api = \"/a/b/api\"",
+            true,
+        ),
+        (
+            "https://example.com/chat/",
+            "invites_page = \"/chats\"",
+            false,
+        ),
+        ("https://example.com/chat/", "", false),
+        (
+            "https://example.com/",
+            "invites_page = \"/chat/invite\"",
+            false,
+        ),
+        ("https://example.com", "", false),
+    ] {
+        let text = format!(
+            "[hosts.\"example.com\"]\nhttp_external_url = {address:?}\nhttp_paths = {{ {paths} }}\n"
+        );
+        let config = Config::parse(Path::new("invited.toml"), &text).expect("it is good");
+        let doubts = config.doubts();
+        assert_eq!(
+            doubts.len(),
+            usize::from(doubled),
+            "{address} {paths} {doubts:?}"
+        );
+        let told = |doubt: &String| doubt.contains("again in http_paths");
+        assert!(doubts.iter().all(told), "{doubts:?}");
+    }
+}
