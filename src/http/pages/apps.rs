@@ -81,6 +81,7 @@ pub struct AppView {
     pub supports_preauth_uri: bool,
     pub proceed_url: String,
     pub proceed_kind: &'static str,
+    pub setup_url: Option<String>,
     pub download: DownloadView,
     pub setup_text: String,
     pub login_text: Option<String>,
@@ -103,7 +104,8 @@ pub struct ButtonView {
 /// The addresses that an app's next step may lead to.
 #[derive(Debug)]
 pub struct Targets<'a> {
-    pub uri: &'a str,
+    /// The invite, for stores that hand it on to the app; absent if it is not for a new account.
+    pub uri: Option<&'a str>,
     pub token: &'a str,
     /// Begins all addresses of pages.
     pub base: &'a str,
@@ -115,28 +117,27 @@ pub struct Targets<'a> {
 
 impl App {
     /// What the visitor sees of the app. The next step is the store if it hands the invite on,
-    /// else the set-up page if the app opens the URI, else registration on the page.
+    /// else registration on the page if the app does not open the URI, else the set-up page, which
+    /// is there for everybody: whoever has no such store finds other ways there.
     pub fn view(&self, to: &Targets<'_>) -> AppView {
-        let uri = percent_encoded(to.uri);
-        let magic = |format: &String| format.replace("{uri}", &uri);
+        let uri = to.uri.map(percent_encoded);
+        let magic =
+            |format: &Option<String>| Some(format.as_ref()?.replace("{uri}", uri.as_ref()?));
         let set_up = format!(
             "{}{}/setup/{}?{}",
             to.base, to.invites_page, self.id, to.token
         );
-        let (proceed_kind, proceed_url) = match (&self.magic_link_format, to.register) {
-            (Some(format), _) => ("store", magic(format)),
+        let (proceed_kind, proceed_url) = match (magic(&self.magic_link_format), to.register) {
+            (Some(store), _) => ("store", store),
             (None, Some(register)) if !self.supports_preauth_uri => (
                 "register",
                 format!("{}{register}?t={}&c={}", to.base, to.token, self.id),
             ),
-            _ => ("setup", set_up),
+            _ => ("setup", set_up.clone()),
         };
         let buttons = self.download.buttons.iter().map(|button| ButtonView {
             text: button.text.clone(),
-            url: button
-                .magic_link_format
-                .as_ref()
-                .map_or_else(|| button.url.clone(), magic),
+            url: magic(&button.magic_link_format).unwrap_or_else(|| button.url.clone()),
         });
         let image = self.image.as_ref().map(|image| {
             if image.starts_with("https://") {
@@ -155,6 +156,7 @@ impl App {
             supports_preauth_uri: self.supports_preauth_uri,
             proceed_url,
             proceed_kind,
+            setup_url: Some(set_up),
             download: DownloadView {
                 text: self.download.text.clone(),
                 buttons: buttons.collect(),

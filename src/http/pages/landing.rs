@@ -79,7 +79,7 @@ pub async fn setup(
         invite => Serde(view.invite_view()),
         app => Serde(app),
         qr_url => view.qr_url(),
-        register_url => view.register_url(),
+        register_url => view.register_url().map(|url| format!("{url}&c={app_id}")),
         platform => view.platform,
         page_url => view.page_url(),
     };
@@ -245,7 +245,8 @@ impl<'a> View<'a> {
     fn apps(&self) -> Vec<AppView> {
         let host = self.site.host();
         let targets = Targets {
-            uri: &self.uri,
+            // A contact invite needs an account first; a store would lead past that.
+            uri: (self.invite.allow_registration).then_some(self.uri.as_str()),
             token: self.token.expose(),
             base: self.site.root(),
             invites_page: &host.paths.invites_page,

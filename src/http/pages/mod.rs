@@ -39,6 +39,8 @@ const CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; f
 struct InviteView {
     kind: &'static str,
     inviter: Option<String>,
+    /// The inviter's address, where it is the invitee's to add.
+    contact: Option<String>,
     username: Option<String>,
     uri: String,
     expires: Option<String>,
@@ -58,6 +60,7 @@ impl InviteView {
         Self {
             kind,
             inviter: invite.inviter().map(ToString::to_string),
+            contact: (invite.inviter()).map(|inviter| format!("{inviter}@{}", invite.host)),
             username: invite.fixed_name().map(ToString::to_string),
             uri,
             expires: invite.expires_at.map(Timestamp::long_text),
@@ -75,6 +78,7 @@ fn base_context(site: &Site) -> minijinja::Value {
         host => site.host().domain.as_str(),
         lang => "en",
         assets => site.assets(),
+        webchat_url => site.host().webchat_url.as_deref(),
     }
 }
 

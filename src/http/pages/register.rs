@@ -107,7 +107,14 @@ pub async fn submit(
         Err(error) => {
             log(&error);
             match complaint(&error) {
-                Some((status, errors)) => form(errors).render(status, &sent.csrf),
+                Some((status, errors)) => {
+                    let mut response = form(errors).render(status, &sent.csrf);
+                    if let Some(seconds) = error.retry_after() {
+                        let seconds = HeaderValue::from(seconds);
+                        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+                    }
+                    response
+                }
                 None => problem_page(&site, &error),
             }
         }
@@ -237,7 +244,7 @@ fn registered(
     let platform = platform(agent);
     // The invite is used up, so an app's next step is its own page.
     let targets = Targets {
-        uri: "",
+        uri: None,
         token: "",
         base: site.root(),
         invites_page: &site.host().paths.invites_page,
@@ -246,14 +253,10 @@ fn registered(
     };
     let views = || {
         site.apps().iter().map(|app| {
-            let mut app = app.clone();
-            app.magic_link_format = None;
-            for button in &mut app.download.buttons {
-                button.magic_link_format = None;
-            }
             let mut view = app.view(&targets);
             view.proceed_kind = "store";
-            view.proceed_url = app.link;
+            view.proceed_url.clone_from(&app.link);
+            view.setup_url = None;
             view
         })
     };
@@ -261,7 +264,6 @@ fn registered(
         address => address.to_string(),
         is_reset => invite.kind == Kind::Reset,
         app => Serde(views().find(|app| app.id == app_id)),
-        webchat_url => site.host().webchat_url.as_deref(),
         recommended => Serde(
             views()
                 .filter(|app| app.id != app_id && app.platforms.iter().any(|name| name == platform))

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use minijinja::{AutoEscape, Environment, ErrorKind, Value};
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 use rust_embed::RustEmbed;
 
 use crate::error::Error;
@@ -24,7 +24,6 @@ impl Templates {
     /// Loads every template and checks its syntax; the error names the file and the line.
     pub fn load(folder: Option<&Path>) -> Result<Self, String> {
         let mut environment = Environment::new();
-        environment.set_undefined_behavior(minijinja::UndefinedBehavior::Lenient);
         environment.set_auto_escape_callback(|_| AutoEscape::Html);
         let mut built_in = true;
         for name in BuiltIn::iter() {
@@ -39,6 +38,12 @@ impl Templates {
                 .add_template_owned(name.to_string(), source)
                 .map_err(|e| format!("the template {name} cannot be read: {e:#}"))?;
         }
+        // What ours ask for they are given. Those of an operator may be of another version.
+        environment.set_undefined_behavior(if built_in {
+            UndefinedBehavior::Strict
+        } else {
+            UndefinedBehavior::Lenient
+        });
         Ok(Self {
             environment,
             built_in,
