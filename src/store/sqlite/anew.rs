@@ -92,6 +92,7 @@ fn renew_log(
     let files = OpenedFiles::look(path).and_then(|files| {
         files.check_kinship()?;
         files.rewrite_log()?;
+        files.distrust_index()?;
         Ok(files)
     });
     // Others may write while the disk works.

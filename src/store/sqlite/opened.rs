@@ -127,7 +127,7 @@ impl OpenedFiles {
         let files = Self {
             database: Known::open(path.to_owned(), false)?,
             log: Known::open(beside(path, "-wal"), true)?,
-            index: Known::open(beside(path, "-shm"), false)?,
+            index: Known::open(beside(path, "-shm"), true)?,
             seen: Mutex::default(),
         };
         files.check()?;
@@ -319,6 +319,21 @@ impl OpenedFiles {
         };
         rewrite()
             .map_err(|e: io::Error| format!("{} cannot be written: {e}", self.log.path.display()))
+    }
+
+    /// Has `SQLite` make the index anew out of the log, as after a crash. It notes which pages are in the
+    /// database already, and as long as anybody has the database open that is what somebody believed whose
+    /// sync has failed since.
+    ///
+    /// To be called while nobody writes.
+    pub(super) fn distrust_index(&self) -> Result<(), String> {
+        let [.., a, b, c, d] = self.index.bytes::<100>(0)?;
+        if u32::from_ne_bytes([a, b, c, d]) == 0 {
+            return Ok(());
+        }
+        // A header that is not initialised, twice: whoever comes next reads the log.
+        let written = self.index.file.write_all_at(&[0; 96], 0);
+        written.map_err(|e| format!("{} cannot be written: {e}", self.index.path.display()))
     }
 }
 
