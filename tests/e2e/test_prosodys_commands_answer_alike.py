@@ -72,7 +72,7 @@ GENERATED = [
     ([*GENERATE, "localhost"], (0, URI)),
     ([*GENERATE, "localhost", "--admin"], (0, URI)),
     ([*GENERATE, "localhost", "--role", "prosody:admin"], (0, URI)),
-    ([*GENERATE, "localhost", "--admin", "--role", "library:member"], (0, URI)),
+    ([*GENERATE, "localhost", "--admin", "--role", "prosody:member"], (0, URI)),
     ([*GENERATE, "localhost", "--group", "readers", "-g", "writers"], (0, URI)),
     ([*GENERATE, "localhost", "--reset", "theo"], (0, URI.replace(":", ":theo@", 1))),
     ([*GENERATE, "localhost", "--reset", "THEO"], (0, URI.replace(":", ":theo@", 1))),

@@ -5,6 +5,7 @@ import time
 import httpx
 import pytest
 
+from harness.prosody import IS_13
 from harness.site import PASSWORD, Site
 from harness.waiting import wait_until
 
@@ -94,6 +95,30 @@ def test_a_request_that_comes_again_gets_its_invite_although_the_account_is_ther
 def test_prosody_itself_makes_none_that_cannot_be_used(site):
     shell = site.prosody.control("mod_invites", "generate", "localhost", "--reset", "nobody")
     assert shell.returncode == 1 and "nobody@localhost" in shell.stdout
+
+
+def test_a_role_that_prosody_does_not_know_is_refused_with_those_that_there_are(site, admin):
+    made = site.invited.run("invite", "create", "localhost", "--role", "prosody:admin")
+    assert (made.returncode, made.stderr) == (0, "")
+    done = site.invited.run("invite", "create", "localhost", "--role", "prosody:operatr")
+    by_api = admin.post("/api/v1/invites", json={"roles": ["prosody:operatr"]})
+    if not IS_13:  # 0.12 stores any role
+        assert (done.returncode, done.stderr, by_api.status_code) == (0, "", 201)
+        assert "warnings" not in by_api.json()
+        return
+    assert done.returncode == 1 and "prosody:operator" in done.stderr and "--force" in done.stderr
+    assert (by_api.status_code, by_api.json()["field"]) == (422, "roles")
+    shell = site.prosody.control("shell", "invite", "create_account", "localhost", "--role", "prosody:operatr")
+    assert "There is no role prosody:operatr" in shell.stdout + shell.stderr
+
+
+def test_whose_account_is_disabled_gets_an_invite_with_a_warning(site):
+    if not IS_13:
+        return  # 0.12 cannot disable an account
+    site.prosody.add_account("off", PASSWORD)
+    site.prosody.control("shell", "user", "disable", "off@localhost")
+    done = site.invited.run("invite", "reset", "off@localhost")
+    assert done.returncode == 0 and "The account off@localhost is disabled" in done.stderr
 
 
 def test_without_an_answer_the_invite_is_made_with_a_warning(site, admin):
