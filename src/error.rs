@@ -10,6 +10,8 @@ pub type Cause = Box<dyn StdError + Send + Sync>;
 /// Each variant is one stable code, one status, one sentence for people.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error("{0}")]
+    BadRequest(&'static str),
     #[error("Something went wrong on our side.")]
     Internal(#[source] Cause),
     #[error("{field}: {reason}")]
@@ -55,6 +57,8 @@ pub enum Error {
     NameMismatch,
     #[error("This name is taken.")]
     NameTaken,
+    #[error("There is no such host here.")]
+    NoSuchHost,
     #[error("This invite is not revoked.")]
     NotRevoked,
     #[error("There is nothing here.")]
@@ -85,6 +89,8 @@ pub enum Error {
     TokenTaken,
     #[error("The request is too large.")]
     TooLarge,
+    #[error("The request did not arrive in time.")]
+    TooSlow,
     #[error("Too many attempts with unknown invites or keys. Wait a minute.")]
     TooManyFailures {
         /// Seconds until the next attempt is looked at.
@@ -117,6 +123,7 @@ impl Error {
     /// The stable code, for programs.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::BadRequest(_) => "bad_request",
             Self::Internal(_) => "internal",
             Self::Invalid { .. } | Self::Unreadable { .. } => "invalid",
             Self::InviteBusy => "invite_busy",
@@ -146,10 +153,11 @@ impl Error {
             Self::StoreUnavailable(_) => "store_unavailable",
             Self::TokenTaken => "token_taken",
             Self::TooLarge => "too_large",
+            Self::TooSlow => "too_slow",
             Self::TooManyFailures { .. } => "too_many_failures",
             Self::TryLater(_) => "try_later",
             Self::Unauthorized => "unauthorized",
-            Self::UnknownHost { .. } => "unknown_host",
+            Self::NoSuchHost | Self::UnknownHost { .. } => "unknown_host",
             Self::UnsupportedMediaType(_) => "unsupported_media_type",
             Self::XmppUnavailable(_) => "xmpp_unavailable",
         }
@@ -169,6 +177,7 @@ impl Error {
     /// The HTTP status.
     pub fn status(&self) -> u16 {
         match self {
+            Self::BadRequest(_) => 400,
             Self::Internal(_) => 500,
             Self::Invalid { .. }
             | Self::RegistrationRefused(_)
@@ -185,9 +194,11 @@ impl Error {
             | Self::NameMismatch
             | Self::Prefetch
             | Self::ScopeTooSmall { .. } => 403,
-            Self::InviteUnknown | Self::KeyUnknown | Self::NotFound | Self::UnknownHost { .. } => {
-                404
-            }
+            Self::InviteUnknown
+            | Self::KeyUnknown
+            | Self::NoSuchHost
+            | Self::NotFound
+            | Self::UnknownHost { .. } => 404,
             Self::Item { problem, .. } => problem.status(),
             Self::KeyLimit { .. } | Self::TooManyFailures { .. } => 429,
             Self::KeyNeeded | Self::Unauthorized => 401,
@@ -199,6 +210,7 @@ impl Error {
             | Self::TryLater(_)
             | Self::XmppUnavailable(_) => 503,
             Self::TooLarge => 413,
+            Self::TooSlow => 408,
             Self::UnsupportedMediaType(_) => 415,
         }
     }

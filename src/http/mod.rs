@@ -17,7 +17,7 @@ pub mod pages;
 pub mod rocks;
 pub mod tls;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{MatchedPath, Path, Request};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Path, Request};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, Version, header};
 use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
@@ -104,6 +104,8 @@ fn routes(site: &Site) -> Router {
         invites_page(INVITES_PAGE);
     }
     let (not_found, not_allowed) = (site.clone(), site.clone());
+    // Bodies have a limit of ours (`http_max_content_size`), which answers as each door does.
+    let router = router.layer(DefaultBodyLimit::disable());
     // Costs every request, so it is there only if its lines are wanted.
     let router = if tracing::enabled!(tracing::Level::DEBUG) {
         router.layer(middleware::from_fn(note_route))
@@ -113,10 +115,10 @@ fn routes(site: &Site) -> Router {
     router
         .fallback(async move |uri: Uri, headers: HeaderMap| {
             pages::straightened(&not_found, &uri)
-                .unwrap_or_else(|| not_found.refuse(&headers, &Error::NotFound))
+                .unwrap_or_else(|| not_found.refuse_at(uri.path(), &headers, &Error::NotFound))
         })
-        .method_not_allowed_fallback(move |headers: HeaderMap| async move {
-            not_allowed.refuse(&headers, &Error::MethodNotAllowed)
+        .method_not_allowed_fallback(move |uri: Uri, headers: HeaderMap| async move {
+            not_allowed.refuse_at(uri.path(), &headers, &Error::MethodNotAllowed)
         })
         .with_state(site.clone())
 }
@@ -249,6 +251,16 @@ impl Site {
         }
     }
 
+    /// The same where no handler answers: portals read a form of their own.
+    fn refuse_at(&self, path: &str, headers: &HeaderMap, error: &Error) -> Response {
+        let mut portals = compat::portals(&self.host().paths).into_iter();
+        if portals.any(|app| is_below(app, path)) {
+            compat::json::refuse(error)
+        } else {
+            self.refuse(headers, error)
+        }
+    }
+
     /// Whether answers say why it is our fault.
     fn tells_causes(&self, error: &Error) -> bool {
         self.host().errors.detailed && error.is_fault()
@@ -282,6 +294,8 @@ struct FrontParts {
     default: Option<Arc<Door>>,
     proxies: Proxies,
     rocks: Rocks,
+    /// Where portals ask, of all hosts.
+    portals: BTreeSet<String>,
     max_content_size: usize,
     body_timeout: Duration,
 }
@@ -337,6 +351,12 @@ impl Front {
                 legacy: config.http.legacy_x_forwarded,
             },
             rocks: Rocks::pack()?,
+            portals: config
+                .hosts
+                .iter()
+                .flat_map(|host| compat::portals(&host.paths))
+                .map(str::to_owned)
+                .collect(),
             max_content_size: config.http.max_content_size,
             body_timeout: config.http.request_timeout,
         })))
@@ -353,23 +373,23 @@ impl Front {
             // The header came with HTTP/1.1 (RFC 9112 §3.2).
             None if request.version() == Version::HTTP_10 && default.is_some() => default,
             None => {
-                let complaint = "The request has no Host header.\n";
-                return (StatusCode::BAD_REQUEST, complaint).into_response();
+                let error = Error::BadRequest("The request has no Host header.");
+                return self.refuse(request.uri(), &error);
             }
         };
         let Some(door) = door else {
-            return (StatusCode::NOT_FOUND, "There is no such host here.\n").into_response();
+            return self.refuse(request.uri(), &Error::NoSuchHost);
         };
         let client = forwarded::client(peer, request.headers(), &self.0.proxies);
         request.extensions_mut().insert(client);
         let readers = door.apps.at(request.uri().path());
         let origin = request.headers().get(header::ORIGIN).cloned();
-        let method = request.method().clone();
+        let (method, uri) = (request.method().clone(), request.uri().clone());
         let answer = AssertUnwindSafe(door.router.clone().oneshot(request)).catch_unwind();
         let response = match answer.await {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
-            Err(_) => error::problem(&Error::Internal("a handler panicked".into())),
+            Err(_) => self.refuse(&uri, &Error::Internal("a handler panicked".into())),
         };
         let response = match readers {
             Some(readers) => readers.apply(method == Method::OPTIONS, origin.as_ref(), response),
@@ -381,6 +401,18 @@ impl Front {
         tracing::debug!(%method, route, status = response.status().as_u16(), "answered");
         response
     }
+
+    /// A refusal where no host's router answers.
+    fn refuse(&self, uri: &Uri, error: &Error) -> Response {
+        let path = uri.path();
+        if self.0.portals.iter().any(|app| is_below(app, path)) {
+            compat::json::refuse(error)
+        } else if matches!(error, Error::NoSuchHost) && !is_below(api::PREFIX, path) {
+            (StatusCode::NOT_FOUND, format!("{error}\n")).into_response()
+        } else {
+            error::problem(error)
+        }
+    }
 }
 
 impl listen::Answer for Front {
@@ -389,44 +421,52 @@ impl listen::Answer for Front {
         if request.uri().path() == api::BULK {
             return self.dispatch(request.map(Body::new), peer).await;
         }
-        match with_whole_body(request, self.0.max_content_size, self.0.body_timeout).await {
-            Ok(request) => self.dispatch(request, peer).await,
-            Err(response) => response,
+        let (head, body) = request.into_parts();
+        match request_body(body, self.0.max_content_size, self.0.body_timeout).await {
+            Ok(body) => self.dispatch(Request::from_parts(head, body), peer).await,
+            Err(error) => self.refuse(&head.uri, &error),
         }
     }
 }
 
 /// Reads the body before anything is done, within a size and a time.
-async fn with_whole_body(
-    request: hyper::Request<Incoming>,
-    limit: usize,
-    timeout: Duration,
-) -> Result<Request, Response> {
-    let (parts, body) = request.into_parts();
+async fn request_body(body: Incoming, limit: usize, timeout: Duration) -> Result<Body, Error> {
     if body.is_end_stream() {
-        return Ok(Request::from_parts(parts, Body::empty()));
+        return Ok(Body::empty());
     }
     // Boxed: most requests have none, and their futures would be moved with room for it.
-    let body = Box::pin(whole_body(body, limit, timeout)).await?;
-    Ok(Request::from_parts(parts, Body::from(body)))
+    Box::pin(whole_body(body, limit, timeout))
+        .await
+        .map(Body::from)
 }
 
 /// Reads a body within a size and a time.
-async fn whole_body<B>(body: B, limit: usize, timeout: Duration) -> Result<Bytes, Response>
+async fn whole_body<B>(body: B, limit: usize, timeout: Duration) -> Result<Bytes, Error>
 where
     B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>>,
 {
     let body = tokio::time::timeout(timeout, Limited::new(body, limit).collect())
         .await
-        .map_err(|_| StatusCode::REQUEST_TIMEOUT.into_response())?
+        .map_err(|_| Error::TooSlow)?
         .map_err(|error| {
             if error.is::<http_body_util::LengthLimitError>() {
-                error::problem(&Error::TooLarge)
+                Error::TooLarge
             } else {
-                StatusCode::BAD_REQUEST.into_response()
+                Error::BadRequest("The body broke off.")
             }
         })?;
     Ok(body.to_bytes())
+}
+
+/// The `Content-Type` of a request, in lower case and without parameters.
+fn media_type(headers: &HeaderMap) -> String {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase()
 }
 
 /// The name in the `Host` header or the address, in lower case and without the port.
@@ -440,6 +480,12 @@ fn host_name(request: &Request) -> Option<String> {
         _ => text,
     };
     Some(name.trim_end_matches('.').to_ascii_lowercase())
+}
+
+/// Whether a path is that of an app, or below it.
+fn is_below(app: &str, path: &str) -> bool {
+    path.strip_prefix(app)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// `/chat` of `https://example.com/chat`, or nothing.

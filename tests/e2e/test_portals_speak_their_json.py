@@ -1,8 +1,12 @@
 """What an unmodified portal asks of /admin_api and /register_api, and what it counts on in the answers."""
 
 import asyncio
+import json
 import re
+import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
+from http.client import HTTPResponse
 
 import httpx
 import pytest
@@ -29,6 +33,7 @@ INVITE = {
     "roles": list,
     "source": str,
     "reset": bool,
+    "additional_data": dict,
 }
 PUBLIC = {
     "site_name": str,
@@ -39,9 +44,10 @@ PUBLIC = {
     "jid": str,
     "created_at": int,
     "expires": int,
+    "additional_data": dict,
 }
-REFUSAL = {"error": str, "type": str, "condition": str, "text": str}
-NOTHING = "an empty body"
+REFUSAL = {"error": dict, "type": str, "code": int, "reason": str}
+NOTHING = "JSON that says nothing"
 
 
 @dataclass
@@ -91,7 +97,7 @@ ADMIN = [
             "note": "plumber",
             "additional_data": {"email": "p@mail.example"},
         },
-        {**INVITE, "note": str, "additional_data": dict},
+        {**INVITE, "note": str},
         {"roles": ["prosody:member"], "note": "plumber", "additional_data": {"email": "p@mail.example"}},
         keep="plumber",
     ),
@@ -108,10 +114,27 @@ ADMIN = [
     Call("POST /admin_api/invites/reset", 400, {}, REFUSAL),
     Call("POST /admin_api/invites/other", 400, {}, REFUSAL),
     Call("POST /admin_api/invites/account", 400, {"ttl": "1 day"}, REFUSAL, {"field": "ttl"}),
+    # As Snikket's portal sends a form, and as Prose's client sends its own.
+    Call(
+        "POST /admin_api/invites/account",
+        200,
+        b'{"groups": ["family"], "roles": ["prosody:registered"], "ttl": "604800", "note": ""}',
+        INVITE,
+        {"groups": ["family"], "roles": ["prosody:registered"], "additional_data": {}},
+    ),
+    Call(
+        "POST /admin_api/invites/account",
+        200,
+        b'{\n  "username": "portal-prose",\n  "ttl": 259200,\n  "groups": [\n    "team"\n  ],\n  "roles": [],\n'
+        b'  "additional_data": {\n    "email": "p@mail.example"\n  }\n}',
+        INVITE,
+        {"jid": "portal-prose@localhost", "additional_data": {"email": "p@mail.example"}},
+        headers={"Content-Type": "application/json; charset=utf-8"},
+    ),
     Call("POST /admin_api/invites/account", 400, b"not json", REFUSAL),
     Call("POST /admin_api/invites/account", 400, b"{}", REFUSAL, headers={"Content-Type": "text/plain"}),
     Call("GET /admin_api/invites/{theo}", 200, form=INVITE, says={"jid": "portal-theo@localhost"}),
-    Call("GET /admin_api/invites/unknown-unknown", 404, form=REFUSAL, says={"condition": "item-not-found"}),
+    Call("GET /admin_api/invites/unknown-unknown", 404, form=REFUSAL, says={"reason": "invite_unknown"}),
     Call("DELETE /admin_api/invites/{second}", 200, form=NOTHING),
     Call("GET /admin_api/invites/{second}", 404, form=REFUSAL),
     Call("DELETE /admin_api/invites/{second}", 200, form=NOTHING),
@@ -122,13 +145,13 @@ NEWCOMER = [
     Call(
         "GET /register_api/invite/{theo}",
         200,
-        form={**PUBLIC, "additional_data": dict},
+        form=PUBLIC,
         says={"jid": "portal-theo@localhost", "additional_data": {"groups": ["family"]}},
     ),
     Call(
         "GET /register_api/invite/{plumber}",
         200,
-        form={**PUBLIC, "additional_data": dict},
+        form=PUBLIC,
         says={"additional_data": {"roles": ["prosody:member"], "email": "p@mail.example"}},
     ),
     Call("GET /register_api/invite/{second}", 404, form=REFUSAL),
@@ -139,7 +162,7 @@ NEWCOMER = [
         400,
         b'{"username":"portal-theo","password":"Nine lives, one cat","token":"{theo}"}',
         REFUSAL,
-        headers={"Content-Type": "application/json; charset=utf-8"},
+        headers={"Content-Type": "text/json; charset=utf-8"},
     ),
     Call(
         "POST /register_api/register",
@@ -193,7 +216,7 @@ NEWCOMER = [
         409,
         {"username": "portal-theo", "password": PASSWORD, "token": "{family}"},
         REFUSAL,
-        {"condition": "conflict"},
+        {"reason": "name_taken"},
     ),
     Call(
         "POST /register_api/register",
@@ -237,10 +260,10 @@ class Portal:
         else:
             answer = self.http.request(method, path, json=self._fill(call.send), headers=call.headers)
         assert answer.status_code == call.status, f"{call}: {answer.status_code} {answer.text}"
-        if call.form == NOTHING:
-            assert answer.text == ""
-            return None
         assert answer.headers["content-type"] == "application/json"
+        if call.form == NOTHING:
+            assert answer.json() is None
+            return None
         body = answer.json()
         check_form(body, call)
         if call.keep:
@@ -263,6 +286,12 @@ def check_form(body, call):
     else:
         types = {member: type(value) for member, value in body.items()}
         types.pop("field", None)
+        if call.form is REFUSAL:
+            assert (body["type"], body["code"]) == ("error", call.status)
+            # Prose refuses to read it if one is missing, Snikket's portal if one of the first two is.
+            assert {key: type(value) for key, value in body["error"].items()} == dict.fromkeys(
+                ("type", "condition", "text"), str
+            )
         assert types == call.form, call
     assert call.says.items() <= (body.items() if call.says else {}.items()), f"{call}: {body}"
 
@@ -442,7 +471,7 @@ def test_without_prosody_keys_work_and_the_portal_is_told_to_wait(tmp_path):
         with Portal(site.invited.url, key) as portal:
             made = portal.ask(Call("POST /admin_api/invites/account", 200, form=INVITE, keep="it"))
             sent = {"username": "early", "password": PASSWORD, "token": made["id"]}
-            refused = Call("POST /register_api/register", 503, sent, REFUSAL, {"error": "xmpp_unavailable"})
+            refused = Call("POST /register_api/register", 503, sent, REFUSAL, {"reason": "xmpp_unavailable"})
             portal.ask(refused)
             site.prosody.start()
             wait_until(lambda: site.invited.uses(made["id"]) == 0, "nothing was used up")
@@ -460,3 +489,24 @@ async def settled(future):
 async def sign_in(site, name, password):
     async with signed_in(site.prosody, name, password):
         pass
+
+
+def test_a_body_that_is_too_large_or_never_comes_is_refused_in_the_form_that_portals_read(site):
+    address = ("127.0.0.1", site.invited.port)
+    for path in ("/admin_api/invites/account", "/register_api/register"):
+        for length, status in ((11 * 1024 * 1024, 413), (5, 408)):
+            head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"
+            with socket.create_connection(address, timeout=30) as connection:
+                connection.sendall(head.encode())
+                if status == 413:
+                    with suppress(OSError):  # it may be refused before all of it was sent
+                        connection.sendall(b" " * length)
+                refused = HTTPResponse(connection)
+                refused.begin()
+                assert refused.status == status
+                body = json.load(refused)
+            assert (body["type"], body["code"], body["error"].keys()) == (
+                "error",
+                status,
+                {"type", "condition", "text"},
+            )

@@ -5,7 +5,6 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::IntoResponse as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -17,7 +16,7 @@ use super::invites::view_created;
 use super::{Answer, InviteView, answer, form, table};
 use crate::app::{AcceptedKey, By, MAX_BULK};
 use crate::error::Error;
-use crate::http::{Site, whole_body};
+use crate::http::{Site, media_type, whole_body};
 use crate::invite::NewInvite;
 use crate::jid::Domain;
 
@@ -66,17 +65,14 @@ pub(super) async fn create_many(
     body: Body,
 ) -> Answer {
     let read: fn(&Domain, &str, &AcceptedKey) -> Result<Asked, Error> =
-        match form::media_type(&headers).as_str() {
+        match media_type(&headers).as_str() {
             "application/json" => from_json,
             "text/csv" => from_csv,
             _ => return Err(Error::UnsupportedMediaType("application/json or text/csv").into()),
         };
     let place = tokio::time::timeout(PLACE_TIMEOUT, site.large_bodies().acquire());
     let _place = place.await.map_err(|_| Error::StoreBusy)?;
-    let body = match whole_body(body, MAX_BODY, BODY_TIMEOUT).await {
-        Ok(body) => body,
-        Err(response) => return Ok(response.into_response()),
-    };
+    let body = whole_body(body, MAX_BODY, BODY_TIMEOUT).await?;
     let text = form::text(&body)?;
     let repeat = repeat_key(&headers, "create_invites", text)?;
     let asked = read(&site.host().domain, text, &key)?;

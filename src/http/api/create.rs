@@ -10,6 +10,7 @@ use super::form::{self, given};
 use crate::app::{AcceptedKey, RepeatKey};
 use crate::config::file::Period;
 use crate::error::Error;
+use crate::http::media_type;
 use crate::invite::{Details, Kind, Lifetime, NewInvite};
 use crate::jid::Domain;
 use crate::secret;
@@ -188,6 +189,6 @@ pub(super) fn repeat_key(
         })?;
     Ok(Some(RepeatKey {
         key: key.to_owned(),
-        fingerprint: secret::hash(&[operation, &form::media_type(headers), body]),
+        fingerprint: secret::hash(&[operation, &media_type(headers), body]),
     }))
 }

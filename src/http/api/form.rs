@@ -1,6 +1,6 @@
 //! From what came to what is asked. Every complaint names its field; unknown fields are refused.
 
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{DeserializeOwned, IntoDeserializer};
@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::error::Error;
+use crate::http::media_type;
 use crate::jid::{Domain, Localpart};
 use crate::text;
 
@@ -23,17 +24,6 @@ pub(super) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Res
         return Err(Error::UnsupportedMediaType("application/json"));
     }
     read(text(body)?)
-}
-
-/// The `Content-Type`, in lower case and without parameters.
-pub(super) fn media_type(headers: &HeaderMap) -> String {
-    headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase()
 }
 
 /// The body as text.

@@ -18,8 +18,8 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use serde_json::{Map, Value, json};
 
-use super::error::{log, problem_json, respond};
-use super::{Peer, listen, with_whole_body};
+use super::error::{log, problem, problem_json, respond};
+use super::{Peer, listen, request_body};
 use crate::app::App;
 use crate::error::Error;
 use crate::secret::Secret;
@@ -135,9 +135,10 @@ impl Bridge {
 
 impl listen::Answer for Bridge {
     async fn answer(&self, request: hyper::Request<Incoming>, _peer: Peer) -> Response {
-        match with_whole_body(request, MAX_BODY, BODY_TIMEOUT).await {
-            Ok(request) => self.dispatch(request).await,
-            Err(response) => response,
+        let (head, body) = request.into_parts();
+        match request_body(body, MAX_BODY, BODY_TIMEOUT).await {
+            Ok(body) => self.dispatch(Request::from_parts(head, body)).await,
+            Err(error) => problem(&error),
         }
     }
 }

@@ -5,13 +5,13 @@
 //! an answer of success for the deletion of what never was, links that stay good for contacts.
 
 use axum::Extension;
-use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::body::Bytes;
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::json::{self, Fields};
+use super::json::{self, Fields, Id};
 use super::prosody;
 use crate::api_key::Scope;
 use crate::app::{AcceptedKey, By};
@@ -39,7 +39,7 @@ pub async fn list(
 pub async fn show(
     State(site): State<Site>,
     Extension(peer): Extension<Peer>,
-    Path(id): Path<String>,
+    Id(id): Id,
     headers: HeaderMap,
 ) -> Response {
     finish(&site, try_show(&site, peer, &headers, &id).await.map(Some))
@@ -49,7 +49,7 @@ pub async fn show(
 pub async fn create(
     State(site): State<Site>,
     Extension(peer): Extension<Peer>,
-    Path(kind): Path<String>,
+    Id(kind): Id,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -61,7 +61,7 @@ pub async fn create(
 pub async fn delete(
     State(site): State<Site>,
     Extension(peer): Extension<Peer>,
-    Path(id): Path<String>,
+    Id(id): Id,
     headers: HeaderMap,
 ) -> Response {
     let deleted = try_delete(&site, peer, &headers, &id).await;
@@ -207,9 +207,8 @@ fn view(site: &Site, invite: &Invite, token: &InviteToken) -> Value {
             answer[key] = json!(value);
         }
     }
-    if !invite.details.extra.is_empty() {
-        answer["additional_data"] = json!(invite.details.extra);
-    }
+    // COMPAT: Prose reads no invite without it.
+    answer["additional_data"] = json!(invite.details.extra);
     answer
 }
 
@@ -268,7 +267,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 fn finish(site: &Site, answer: Result<Option<Value>, Error>) -> Response {
     match answer {
         Ok(Some(value)) => json::answer(&value),
-        Ok(None) => Response::new(Body::empty()),
+        Ok(None) => json::done(),
         Err(error) => {
             let mut response = json::refuse(&error);
             if response.status() == 401 {

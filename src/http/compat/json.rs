@@ -3,13 +3,15 @@
 //! those of [`Error::status`] throughout.
 
 use axum::body::Body;
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use crate::error::Error;
-use crate::http::Site;
 use crate::http::error::{log, respond};
+use crate::http::{Site, media_type};
 use crate::invite::{Invite, Kind};
 use crate::jid::{Domain, Localpart};
 use crate::token::InviteToken;
@@ -27,14 +29,13 @@ const MAX_TEXT: usize = 2048;
 pub(super) struct Fields(Map<String, Value>);
 
 impl Fields {
-    /// COMPAT: the type must be exactly this; `mod_http_admin_api` and `mod_invites_register_api`
-    /// refuse even a charset.
+    /// COMPAT: Prose sends a charset, which older modules refuse. Any other type is refused: for this one
+    /// a browser asks before the page of another site may post.
     pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, Error> {
-        let content_type = headers.get(header::CONTENT_TYPE);
-        if content_type.is_none_or(|value| value != "application/json") {
+        if media_type(headers) != "application/json" {
             return Err(Error::invalid(
                 "Content-Type",
-                "it must be application/json and nothing more",
+                "it must be application/json",
             ));
         }
         serde_json::from_slice(body)
@@ -47,13 +48,11 @@ impl Fields {
             .ok_or_else(|| Error::invalid(field, "a text is expected"))
     }
 
-    /// A text that is there is not empty.
+    /// COMPAT: Snikket's portal sends what was left empty in a form as an empty text.
     pub(super) fn maybe_text(&self, field: &'static str) -> Result<Option<&str>, Error> {
         match self.0.get(field) {
             None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) if text.is_empty() => {
-                Err(Error::invalid(field, "it is empty"))
-            }
+            Some(Value::String(text)) if text.is_empty() => Ok(None),
             Some(Value::String(text)) if text.len() <= MAX_TEXT => Ok(Some(text)),
             Some(Value::String(_)) => Err(Error::invalid(field, "it is too long")),
             Some(_) => Err(Error::invalid(field, "a text is expected")),
@@ -73,6 +72,7 @@ impl Fields {
         self.maybe_text(field)?.map(parse).transpose()
     }
 
+    /// COMPAT: Snikket's portal sends the text of a form, such as `"604800"`.
     pub(super) fn maybe_int(&self, field: &'static str) -> Result<Option<i64>, Error> {
         match self.0.get(field) {
             None | Some(Value::Null) => Ok(None),
@@ -82,6 +82,10 @@ impl Fields {
                 .or_else(|| number.to_string().strip_suffix(".0")?.parse().ok())
                 .map(Some)
                 .ok_or_else(|| Error::invalid(field, "a whole number is expected")),
+            Some(Value::String(text)) if text.bytes().all(|byte| byte.is_ascii_digit()) => text
+                .parse()
+                .map(Some)
+                .map_err(|_| Error::invalid(field, "a whole number is expected")),
             Some(_) => Err(Error::invalid(field, "a whole number is expected")),
         }
     }
@@ -146,15 +150,23 @@ pub(super) fn answer(value: &Value) -> Response {
     response
 }
 
-/// A refusal in the form of Prosody's stanza errors (RFC 6120 §8.3), with our code in `error`.
-pub(super) fn refuse(error: &Error) -> Response {
+/// An answer to what has nothing to say. COMPAT: Prose reads JSON out of every answer.
+pub(super) fn done() -> Response {
+    answer(&Value::Null)
+}
+
+/// A refusal as Prosody sends it with `mod_rest` to who accepts JSON: a stanza error (RFC 6120 §8.3) in `error`, of
+/// which nothing may be missing, and the status. Our own code and the field stand beside it.
+///
+/// COMPAT: portals stumble over an `error` in any other form.
+pub(in crate::http) fn refuse(error: &Error) -> Response {
     log(error);
     let (status, kind, condition) = status(error);
     let mut body = json!({
-        "error": error.code(),
-        "type": kind,
-        "condition": condition,
-        "text": error.to_string(),
+        "type": "error",
+        "code": status.as_u16(),
+        "error": { "type": kind, "condition": condition, "text": error.to_string() },
+        "reason": error.code(),
     });
     if let Some(field) = error.field() {
         body["field"] = json!(field);
@@ -165,32 +177,40 @@ pub(super) fn refuse(error: &Error) -> Response {
 }
 
 /// Portals know these statuses only: to them an invite that is over is as unknown as any other.
+/// Types and conditions are those that Prosody has for a status, as far as portals know them.
 fn status(error: &Error) -> (StatusCode, &'static str, &'static str) {
-    match error {
-        Error::Invalid { .. } => (StatusCode::BAD_REQUEST, "modify", "bad-request"),
-        Error::KeyNeeded | Error::KeyRefused => {
-            (StatusCode::UNAUTHORIZED, "auth", "not-authorized")
-        }
-        Error::InviteBusy
-        | Error::InviteNotForThis
-        | Error::NameMismatch
-        | Error::ScopeTooSmall { .. }
-        | Error::RegistrationRefused(_) => (StatusCode::FORBIDDEN, "auth", "forbidden"),
-        Error::InviteExpired
-        | Error::InviteRevoked
-        | Error::InviteUnknown
-        | Error::InviteUsedUp => (StatusCode::NOT_FOUND, "cancel", "item-not-found"),
-        Error::NameHeld | Error::NameTaken => (StatusCode::CONFLICT, "cancel", "conflict"),
-        Error::KeyLimit { .. } | Error::TooManyFailures { .. } => {
-            (StatusCode::TOO_MANY_REQUESTS, "wait", "resource-constraint")
-        }
-        other => {
-            let status = StatusCode::from_u16(other.status());
-            (
-                status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-                "wait",
-                "internal-server-error",
-            )
+    let status = match error {
+        Error::Invalid { .. } => StatusCode::BAD_REQUEST,
+        Error::KeyNeeded | Error::KeyRefused => StatusCode::UNAUTHORIZED,
+        Error::InviteBusy | Error::RegistrationRefused(_) => StatusCode::FORBIDDEN,
+        Error::InviteExpired | Error::InviteRevoked | Error::InviteUsedUp => StatusCode::NOT_FOUND,
+        other => StatusCode::from_u16(other.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+    };
+    let (kind, condition) = match status.as_u16() {
+        400 => ("modify", "bad-request"),
+        401 => ("auth", "not-authorized"),
+        403 => ("auth", "forbidden"),
+        404 => ("cancel", "item-not-found"),
+        405 => ("cancel", "not-allowed"),
+        408 => ("wait", "remote-server-timeout"),
+        409 => ("cancel", "conflict"),
+        413 => ("modify", "resource-constraint"),
+        429 => ("wait", "resource-constraint"),
+        _ => ("wait", "internal-server-error"),
+    };
+    (status, kind, condition)
+}
+
+/// The one part of the path that is not fixed. One that cannot be read names nothing.
+pub struct Id(pub(super) String);
+
+impl FromRequestParts<Site> for Id {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Self, Response> {
+        match Path::from_request_parts(parts, site).await {
+            Ok(Path(id)) => Ok(Self(id)),
+            Err(_) => Err(refuse(&Error::InviteUnknown)),
         }
     }
 }

@@ -5,13 +5,13 @@
 //! sessions open, passwords and names that no policy sees, invites of a fixed name for any other.
 
 use axum::Extension;
-use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::body::Bytes;
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::json::{self, Fields};
+use super::json::{self, Fields, Id};
 use crate::error::Error;
 use crate::http::{Peer, Site, pages};
 use crate::invite::{Invite, Kind};
@@ -22,7 +22,7 @@ use crate::token::InviteToken;
 pub async fn invite(
     State(site): State<Site>,
     Extension(peer): Extension<Peer>,
-    Path(token): Path<String>,
+    Id(token): Id,
     method: Method,
 ) -> Response {
     let answer = match method {
@@ -60,10 +60,7 @@ async fn show(site: &Site, peer: Peer, token: &str) -> Result<Value, Error> {
     // Who made the invite, and what was noted about it, is not for the invitee.
     let mut data = invite.details;
     (data.source, data.note) = (None, None);
-    let data = json!(data);
-    if data.as_object().is_some_and(|members| !members.is_empty()) {
-        answer["additional_data"] = data;
-    }
+    answer["additional_data"] = json!(data);
     Ok(answer)
 }
 
@@ -111,7 +108,7 @@ async fn find(site: &Site, peer: Peer, token: &str) -> Result<(Invite, InviteTok
 fn finish(answer: Result<Option<Value>, Error>, methods: &'static str) -> Response {
     let mut response = match answer {
         Ok(Some(value)) => json::answer(&value),
-        Ok(None) => Response::new(Body::empty()),
+        Ok(None) => json::done(),
         Err(error) => json::refuse(&error),
     };
     if response.status() == 405 {

@@ -2,5 +2,6 @@
 
 mod admin_api;
 mod pages;
+mod portals;
 mod register_api;
 mod support;

@@ -14,6 +14,7 @@ use invited::http::{Front, Peer};
 use invited::invite::NewInvite;
 use invited::store::{ListInvites, Store};
 use invited::token::Sealer;
+use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -43,6 +44,27 @@ pub(super) struct Reply {
     pub(super) body: String,
 }
 
+/// What both portals read of a refusal; Prose wants all of it, of these types. `reason` and `field` are ours.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Refusal {
+    #[serde(rename = "type")]
+    kind: String,
+    code: u16,
+    error: StanzaError,
+    reason: String,
+    field: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StanzaError {
+    #[serde(rename = "type")]
+    kind: String,
+    condition: String,
+    text: String,
+}
+
 impl Reply {
     #[track_caller]
     pub(super) fn json(&self) -> Value {
@@ -54,11 +76,17 @@ impl Reply {
     #[track_caller]
     pub(super) fn refused(&self, status: u16) -> String {
         assert_eq!(self.status.as_u16(), status, "{self:?}");
-        let body = self.json();
-        for member in ["error", "type", "condition", "text"] {
-            assert!(body[member].is_string(), "{member}: {body}");
+        let refusal: Refusal = serde_json::from_value(self.json()).expect("a refusal");
+        assert_eq!((refusal.code, refusal.kind.as_str()), (status, "error"));
+        for word in [
+            &refusal.error.kind,
+            &refusal.error.condition,
+            &refusal.error.text,
+            &refusal.reason,
+        ] {
+            assert!(!word.is_empty(), "{self:?}");
         }
-        body["field"].as_str().unwrap_or_default().to_owned()
+        refusal.field.unwrap_or_default()
     }
 }
 
