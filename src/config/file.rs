@@ -281,9 +281,13 @@ pub enum LogFormat {
     Text,
 }
 
-/// A span: a number of seconds, or a text such as `7 days`, `36h`, `1 week`.
+/// A span: a number of seconds, or a text such as `7 days`, `36h`, `1 month`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period(pub i64);
+
+/// COMPAT: months and years are as long as in Prosody 13 (`util.human.io`): 31 days, and 365.2425.
+const MONTH: i64 = 31 * 86_400;
+const YEAR: i64 = 31_556_952;
 
 impl std::str::FromStr for Period {
     type Err = String;
@@ -301,16 +305,34 @@ impl std::str::FromStr for Period {
                 Err(wrong())
             };
         }
-        let span: jiff::Span = text.trim().parse().map_err(|_| wrong())?;
+        let span = calendar(text.trim()).ok_or_else(wrong)?;
+        // Of 12 months and 3 days the library cannot know the length, of 3 days it does.
+        let (years, months) = (span.get_years(), span.get_months());
         let seconds = span
+            .years(0)
+            .months(0)
             .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
             .map_err(|_| wrong())?
-            .as_secs();
+            .as_secs()
+            + i64::from(years) * YEAR
+            + i64::from(months) * MONTH;
         if seconds > 0 {
             Ok(Self(seconds))
         } else {
             Err(wrong())
         }
+    }
+}
+
+/// A span in words. A bare `m` is a minute, as it has always been here.
+fn calendar(text: &str) -> Option<jiff::Span> {
+    // COMPAT: Prosody 13's shortest word for a month, which the library does not know.
+    match text.strip_suffix("mon") {
+        Some(number) => {
+            let months: i64 = number.trim_end().parse().ok()?;
+            jiff::Span::new().try_months(months).ok()
+        }
+        None => text.parse().ok(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! From the file's text to its parts; every complaint names file, line and key.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
@@ -91,14 +92,22 @@ impl<'a> Reader<'a> {
     }
 
     fn hosts(&self, hosts: Spanned<DeValue<'a>>) -> Result<Vec<ParsedHost>, Error> {
-        let mut parsed = Vec::new();
-        for (name, value) in self.table(hosts)?.into_inner() {
-            let domain = name.get_ref().parse().map_err(|why| {
-                self.at(
+        let mut parsed: Vec<ParsedHost> = Vec::new();
+        let mut written: BTreeMap<Domain, (String, usize)> = BTreeMap::new();
+        let mut tables: Vec<_> = self.table(hosts)?.into_inner().into_iter().collect();
+        tables.sort_by_key(|(name, _)| name.span().start);
+        for (name, value) in tables {
+            let text = name.get_ref().to_string();
+            let domain: Domain = text
+                .parse()
+                .map_err(|why| self.at(&name.span(), &format!("the host {text:?} {why}")))?;
+            let first = written.insert(domain.clone(), (text.clone(), self.line(&name.span())));
+            if let Some((first, line)) = first {
+                return Err(self.at(
                     &name.span(),
-                    &format!("the host {:?} {why}", name.get_ref()),
-                )
-            })?;
+                    &format!("the host {text:?} is the same as {first:?} in line {line}"),
+                ));
+            }
             let (mut options, cors) = split(self.table(value)?, cors::Options::KEYS);
             let xmpp = match options.get_mut().remove("xmpp") {
                 Some(xmpp) => self.part(self.table(xmpp)?, &[])?,
@@ -169,11 +178,13 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn line(&self, span: &Range<usize>) -> usize {
+        let before = &self.text[..span.start.min(self.text.len())];
+        before.matches('\n').count() + 1
+    }
+
     fn at(&self, span: &Range<usize>, message: &str) -> Error {
-        let line = self.text[..span.start.min(self.text.len())]
-            .matches('\n')
-            .count()
-            + 1;
+        let line = self.line(span);
         Error::new(format!("{}:{line}: {message}", self.path.display()))
     }
 }

@@ -592,3 +592,26 @@ fn a_file_in_an_older_encoding_is_named_with_its_line() {
         write(name, bytes);
     }
 }
+
+#[test]
+fn spans_may_be_months_and_years() {
+    let shell = Shell::new();
+    let second = |text: &serde_json::Value| {
+        let text = text.as_str().expect("a time");
+        text.parse::<jiff::Timestamp>().expect("a time").as_second()
+    };
+    for (span, seconds) in [
+        ("1mon", 31 * 86_400),
+        ("1 month", 31 * 86_400),
+        ("1 year", 31_556_952),
+    ] {
+        let words = ["invite", "create", "example.com", "--json", "--expires-in"];
+        let (code, made, errors) = shell.run(&[&words[..], &[span]].concat());
+        assert_eq!(code, 0, "{span}: {errors}");
+        let made: serde_json::Value = serde_json::from_str(&made).expect("JSON");
+        let life = second(&made["expires_at"]) - second(&made["created_at"]);
+        assert_eq!(life, seconds, "{span}");
+        let key = ["key", "create", "example.com", "--expires-in", span];
+        assert_eq!(shell.run(&key).0, 0, "{span}");
+    }
+}

@@ -323,3 +323,23 @@ async fn a_request_key_of_a_bad_form_is_refused() {
     }
     assert_eq!(server.count().await, 0);
 }
+
+#[tokio::test]
+async fn months_and_years_are_as_long_as_in_prosody() {
+    let server = TestServer::start().await;
+    for (span, seconds) in [
+        ("1mon", 31 * 86_400),
+        ("1 month", 31 * 86_400),
+        ("1 year", 31_556_952),
+    ] {
+        let made = server
+            .ask("POST", "/api/v1/invites", json!({"expires_in": span}))
+            .await;
+        assert_eq!(made.status, 201, "{span}");
+        assert_eq!(
+            made.json["expires_at"],
+            Timestamp(START + seconds).iso(),
+            "{span}"
+        );
+    }
+}
