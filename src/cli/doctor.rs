@@ -40,7 +40,10 @@ pub(super) async fn run(config: Config) -> Outcome {
         Err(why) => findings.bad(&why, "this keeps the daemon from starting")?,
     }
     for doubt in config.doubts() {
-        findings.bad(&doubt, "if the proxy does so already, all is well")?;
+        findings.bad(
+            &doubt,
+            "if a proxy in front does the rest already, all is well",
+        )?;
     }
     let app = match open(config).await {
         Ok(app) => app,

@@ -81,15 +81,30 @@ pub(super) async fn run(command: Command, config: &Path) -> Outcome {
         } => {
             let prosody = Prosody::open(&prosody_config, data_path.as_deref(), &common.host)
                 .map_err(Failure::Failed)?;
-            let found = prosody.find(now).await;
+            let mut found = prosody.find(now).await;
             let target = write_config.as_deref().unwrap_or(config);
             let settings = prosody.settings(target, &hosts_with_odd_names(&found));
             if common.dry_run {
                 return preview(found, target, Some(&settings), &common, now);
             }
-            if let Some(target) = &write_config {
-                write_new(target, &settings)?;
+            let Some(target) = &write_config else {
+                return take_over(found, target, &common, now).await;
+            };
+            if target.exists() {
+                note(&format!(
+                    "{} is there already and stays as it is.",
+                    target.display()
+                ))?;
+                return take_over(found, target, &common, now).await;
             }
+            found.problems.extend(doubts(target, &settings)?);
+            write_new(target, &settings)?;
+            // What cannot be used is not left behind, where the next try would find it.
+            if let Err(failure) = open(Config::load(target)?).await {
+                let _ = fs::remove_file(target);
+                return Err(failure);
+            }
+            note(&format!("Wrote {}; look through it.", target.display()))?;
             take_over(found, target, &common, now).await
         }
     }
@@ -110,21 +125,27 @@ fn hosts_with_odd_names(found: &Found) -> Vec<Domain> {
     hosts.map(|host| host.domain.clone()).collect()
 }
 
-/// Writes the file unless it is there: an operator may have changed it since the last time.
+/// What is allowed but probably not meant in the configuration that would be written.
+fn doubts(target: &Path, settings: &str) -> Result<Vec<String>, Failure> {
+    let config = Config::parse(target, settings)?;
+    let doubts = config.doubts().into_iter();
+    Ok(doubts
+        .map(|doubt| format!("{}: {doubt}", target.display()))
+        .collect())
+}
+
+/// Writes the whole file or none.
 fn write_new(target: &Path, text: &str) -> Outcome {
-    let written = fs::OpenOptions::new()
+    let failed = |e: std::io::Error| Failure::Failed(format!("{}: {e}", target.display()));
+    let mut file = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .open(target)
-        .and_then(|mut file| file.write_all(text.as_bytes()));
-    match written {
-        Ok(()) => note(&format!("Wrote {}; look through it.", target.display())),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => note(&format!(
-            "{} is there already and stays as it is.",
-            target.display()
-        )),
-        Err(error) => Err(Failure::Failed(format!("{}: {error}", target.display()))),
-    }
+        .map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(|error| {
+        let _ = fs::remove_file(target);
+        failed(error)
+    })
 }
 
 async fn take_over(found: Found, config: &Path, common: &Common, now: Timestamp) -> Outcome {
@@ -174,7 +195,7 @@ async fn take_over(found: Found, config: &Path, common: &Common, now: Timestamp)
 }
 
 fn preview(
-    found: Found,
+    mut found: Found,
     config: &Path,
     settings: Option<&str>,
     common: &Common,
@@ -183,7 +204,10 @@ fn preview(
     // There may be no configuration yet; then what it would be decides.
     let ours = match (Config::load(config), settings) {
         (Ok(config), _) => Some(config),
-        (Err(_), Some(text)) => Some(Config::parse(config, text)?),
+        (Err(_), Some(text)) => {
+            found.problems.extend(doubts(config, text)?);
+            Some(Config::parse(config, text)?)
+        }
         (Err(_), None) => None,
     };
     let mut reports = Vec::new();

@@ -121,6 +121,8 @@ pub struct Host {
     pub http_host: String,
     /// Where links begin, without a slash at the end.
     pub base_url: String,
+    /// Whether links begin with our own port, for want of an `http_external_url`.
+    pub lacks_external_url: bool,
     pub paths: Paths,
     /// The host's own certificate for HTTPS; else one is searched for.
     pub certificate: Option<Pair>,
@@ -306,11 +308,33 @@ impl Config {
         self.data_path.join("link.key")
     }
 
-    /// What is allowed but probably not meant: links that lead to no host, or to another one.
+    /// What is allowed but probably not meant: links that lead nowhere, or to another host.
     pub fn doubts(&self) -> Vec<String> {
         let mut doubts = Vec::new();
+        let listeners = || self.http.listen.iter().chain(&self.http.listen_tls);
+        if listeners().next().is_none() {
+            doubts.push(
+                "nobody can open a link, since there is no port; write http_ports for a proxy, or \
+                 https_ports"
+                    .to_owned(),
+            );
+        }
+        let private = listeners().all(|address| address.ip().is_loopback());
         for host in &self.hosts {
             doubts.extend(host.doubled_path());
+            // Nobody else is meant to reach this machine under that name.
+            let local = host.http_host == "localhost" || host.http_host.ends_with(".localhost");
+            if host.lacks_external_url && private {
+                if local || listeners().next().is_none() {
+                    continue;
+                }
+                doubts.push(format!(
+                    "hosts.\"{}\": links begin with {}, where this machine serves itself only; if a proxy stands in \
+                     front, write its address as http_external_url, else write https_ports",
+                    host.domain, host.base_url
+                ));
+                continue;
+            }
             let url: Option<::http::Uri> = host.base_url.parse().ok();
             let Some(name) = url.and_then(|url| url.host().map(str::to_ascii_lowercase)) else {
                 continue;
@@ -370,6 +394,7 @@ impl Host {
                 .ascii(),
             None => domain.ascii(),
         };
+        let lacks_external_url = options.http_external_url.is_none();
         let base_url = options.http_external_url.map_or_else(
             || links.base_url(&http_host),
             |Url(url)| without_usual_port(&url),
@@ -423,6 +448,7 @@ impl Host {
             invite_retention: options.invite_retention.map_or(30 * 86_400, |p| p.0),
             history_retention: options.history_retention.map(|p| p.0),
             base_url: base_url.trim_end_matches('/').to_owned(),
+            lacks_external_url,
             paths,
             certificate: options
                 .https_ssl

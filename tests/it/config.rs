@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use invited::config::file::Period;
 use invited::config::{Config, EXAMPLE};
 
 #[track_caller]
@@ -93,7 +94,9 @@ fn an_option_in_a_host_wins() {
 #[test]
 fn links_that_lead_to_no_host_or_another_one_are_doubted() {
     let doubts = |text: &str| {
-        let config = Config::parse(Path::new("invited.toml"), text).expect("it is good");
+        // Reachable by everybody, so that nothing else is to be doubted.
+        let text = format!("http_interfaces = [\"*\"]\n{text}");
+        let config = Config::parse(Path::new("invited.toml"), &text).expect("it is good");
         config.doubts()
     };
     let url = "http_external_url = \"https://chat.example/\"\n";
@@ -116,6 +119,104 @@ fn links_that_lead_to_no_host_or_another_one_are_doubted() {
     );
     let by_default = format!("http_default_host = \"a.example\"\n[hosts.\"a.example\"]\n{url}");
     assert_eq!(doubts(&by_default), Vec::<String>::new());
+}
+
+#[test]
+fn spans_are_as_long_as_in_prosody() {
+    const DAY: i64 = 86_400;
+    for (text, seconds) in [
+        ("90", Some(90)),
+        ("90 s", Some(90)),
+        ("1m", Some(60)),
+        ("1min", Some(60)),
+        ("1 minute", Some(60)),
+        ("36h", Some(36 * 3600)),
+        ("2 hours", Some(7200)),
+        ("1d", Some(DAY)),
+        ("7 days", Some(7 * DAY)),
+        ("1 day 12 hours", Some(36 * 3600)),
+        ("2w", Some(14 * DAY)),
+        ("1mon", Some(31 * DAY)),
+        ("1 mon", Some(31 * DAY)),
+        ("1mo", Some(31 * DAY)),
+        ("1 month", Some(31 * DAY)),
+        ("18 months", Some(18 * 31 * DAY)),
+        ("1y", Some(31_556_952)),
+        ("1 year", Some(31_556_952)),
+        ("2 years", Some(2 * 31_556_952)),
+        ("1 year 2 months 3 days", Some(31_556_952 + 65 * DAY)),
+        ("0", None),
+        ("0 months", None),
+        ("-1 month", None),
+        ("1 month ago", None),
+        ("1M", None),
+        ("mon", None),
+        ("a month", None),
+        ("99999999999 months", None),
+        ("never", None),
+        ("", None),
+    ] {
+        let parsed = text.parse::<Period>().ok().map(|period| period.0);
+        assert_eq!(parsed, seconds, "{text:?}");
+        let file = format!("[hosts.\"a.example\"]\ninvite_expiry = {text:?}");
+        let parsed = Config::parse(Path::new("invited.toml"), &file);
+        let expiry = parsed.ok().map(|config| config.hosts[0].invite_expiry);
+        assert_eq!(expiry, seconds, "{text:?} in the file");
+    }
+}
+
+#[test]
+fn a_host_stands_in_the_file_once_however_it_is_spelled() {
+    for (first, second) in [
+        ("example.com", "EXAMPLE.com"),
+        ("example.com", "example.com."),
+        ("b\u{fc}cher.example", "xn--bcher-kva.example"),
+        ("xn--bcher-kva.example", "B\u{dc}CHER.example"),
+    ] {
+        check(
+            &format!(
+                "[hosts.\"other.example\"]\n[hosts.{first:?}]\nsite_name = \"A\"\n\n\
+                 [hosts.{second:?}]\nsite_name = \"B\"\n[hosts.{first:?}.xmpp]\ntls = \"direct\""
+            ),
+            &format!("invited.toml:5: the host {second:?} is the same as {first:?} in line 2"),
+        );
+    }
+}
+
+#[test]
+fn links_that_lead_to_this_machine_alone_are_doubted() {
+    let url = "http_external_url = \"https://a.example/\"\n";
+    for (text, doubted) in [
+        ("[hosts.\"a.example\"]\n".to_owned(), "serves itself only"),
+        (
+            "[hosts.\"localhost\"]\n[hosts.\"a.localhost\"]".to_owned(),
+            "",
+        ),
+        (format!("{url}[hosts.\"a.example\"]\n"), ""),
+        (format!("[hosts.\"a.example\"]\n{url}"), ""),
+        (
+            "http_interfaces = [\"::\"]\n[hosts.\"a.example\"]".to_owned(),
+            "",
+        ),
+        ("https_ports = [443]\n[hosts.\"a.example\"]".to_owned(), ""),
+        (
+            "http_ports = []\n[hosts.\"a.example\"]".to_owned(),
+            "there is no port",
+        ),
+        (
+            format!("{url}http_ports = []\nhttps_ports = []\n[hosts.\"a.example\"]"),
+            "there is no port",
+        ),
+    ] {
+        let config = Config::parse(Path::new("invited.toml"), &text).expect("it is good");
+        let doubts = config.doubts();
+        assert_eq!(
+            doubts.len(),
+            usize::from(!doubted.is_empty()),
+            "{text}: {doubts:?}"
+        );
+        assert!(doubts.concat().contains(doubted), "{text}: {doubts:?}");
+    }
 }
 
 #[test]

@@ -494,7 +494,7 @@ fn the_written_configuration_is_good_and_says_where_each_option_is_from() {
         format!("# {} (b\u{fc}cher.example)\nsite_name", place(16)),
         "# http_external_url = \"not a url\"".to_owned(),
         "# http_host = \"one.example\"".to_owned(),
-        "# invite_expiry = \"1 month\"".to_owned(),
+        "invite_expiry = \"1 month\"".to_owned(),
         "Prosody needs [5290] for bosh".to_owned(),
     ] {
         assert!(text.contains(&words), "{words} is not in\n{text}");

@@ -13,6 +13,7 @@ mod database_address;
 mod history;
 mod http_options;
 mod import;
+mod import_config;
 mod links;
 mod moving;
 mod names;

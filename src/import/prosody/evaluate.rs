@@ -1,87 +1,180 @@
 //! Evaluates `prosody.cfg.lua` as Prosody 0.12 and 13 do, without giving it anything to do harm
-//! with.
+//! with: the library of `prelude.lua`, and bounds on memory, instructions and time.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use mlua::chunk::ChunkMode;
-use mlua::{Function, Lua, StdLib, Table, Variadic};
+use mlua::{Function, Lua, StdLib, Table};
 use serde_json::Value;
 
 use super::config::GLOBAL;
-use super::lua::{MOST_DEPTH, json, sandbox};
+use super::library;
+use super::lua::{Budget, sandbox, spent};
 
 const MEMORY: usize = 64 << 20;
 /// Steps of a million instructions.
-const STEPS: u32 = 100;
-/// Files that include files.
+const STEPS: u32 = 50;
+/// Patterns and sorting run where instructions are not counted.
+const LONGEST: Duration = Duration::from_secs(10);
+const STACK: usize = 8 << 20;
+/// What all options may hold together.
+const MOST_VALUES: usize = 1 << 20;
+/// Files that are included, and how deep.
 const MOST_INCLUDES: usize = 200;
-/// What of Lua itself a configuration may use.
-const SAFE: [&str; 13] = [
-    "assert", "error", "ipairs", "math", "next", "pairs", "rawget", "select", "string", "table",
-    "tonumber", "tostring", "type",
-];
+const DEEPEST_INCLUDE: usize = 20;
+const PRELUDE: &str = include_str!("prelude.lua");
 
 /// What evaluating gave.
 #[derive(Debug)]
 pub(super) struct Evaluated {
-    /// By host and name: the value, and where it was set.
+    /// By host and name: the value, and where it was set. Hosts have what Prosody's own parser
+    /// sets for them, such as `component_module`.
     pub(super) settings: BTreeMap<(String, String), (Value, String)>,
-    pub(super) hosts: Vec<String>,
-    pub(super) components: Vec<String>,
+    /// Each `Include` that no file fits.
+    pub(super) empty_includes: Vec<String>,
     /// What could not be followed.
     pub(super) problems: Vec<String>,
 }
 
+/// The environment.
+pub(super) type Variables = BTreeMap<String, String>;
+
 /// Evaluates a file and all that it includes. The error names file and line.
-pub(super) fn evaluate(path: &Path) -> Result<Evaluated, String> {
-    let complaint = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-    let text = fs::read(path).map_err(|e| complaint(&e))?;
-    let libraries = StdLib::STRING | StdLib::TABLE | StdLib::MATH;
-    let lua = sandbox(libraries, MEMORY, STEPS).map_err(|e| complaint(&e))?;
-    let reader = Reader(Rc::new(RefCell::new(State::default())));
-    reader
-        .run(&lua, path, &text)
-        .map_err(|e| reason(&e.to_string()))?;
-    let state = reader.0.take();
-    let settings = state.settings.into_iter();
-    Ok(Evaluated {
-        settings: settings
-            .map(|(key, (value, place))| (key, (json(&value, MOST_DEPTH), place)))
-            .collect(),
-        hosts: state.hosts,
-        components: state.components,
-        problems: state.problems,
+pub(super) fn evaluate(path: &Path, variables: Variables) -> Result<Evaluated, String> {
+    let (answer, answered) = mpsc::channel();
+    let file = path.to_owned();
+    // A thread that runs for ever ends with the process, which has nothing more to do then.
+    thread::Builder::new()
+        .stack_size(STACK)
+        .spawn(move || answer.send(within_bounds(&file, variables)))
+        .map_err(|e| format!("{}: {e}", path.display()))?;
+    answered.recv_timeout(LONGEST).unwrap_or_else(|_| {
+        Err(format!(
+            "{}: it takes longer than {} seconds to evaluate",
+            path.display(),
+            LONGEST.as_secs()
+        ))
     })
 }
 
+fn within_bounds(path: &Path, variables: Variables) -> Result<Evaluated, String> {
+    let complaint = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    let text = library::read(path).map_err(|e| complaint(&e))?;
+    let libraries = StdLib::STRING | StdLib::TABLE | StdLib::MATH | StdLib::OS | StdLib::UTF8;
+    let lua = sandbox(libraries, MEMORY, STEPS).map_err(|e| complaint(&e))?;
+    let state = State {
+        variables,
+        ..State::default()
+    };
+    let reader = Reader::new(&lua, state).map_err(|e| complaint(&e))?;
+    if let Err(error) = reader.run(&lua, path, &text) {
+        return Err(reason(
+            path,
+            &error.to_string(),
+            &reader.state.borrow().unset,
+        ));
+    }
+    let state = std::mem::take(&mut *reader.state.borrow_mut());
+    let mut budget = Budget(MOST_VALUES);
+    let mut settings = BTreeMap::new();
+    for (key, (value, place)) in state.settings {
+        let value = budget
+            .json(&value)
+            .map_err(|e| format!("{place}: {}: {e}", key.1))?;
+        settings.insert(key, (value, place));
+    }
+    let mut problems = state.problems;
+    if !state.unset.is_empty() {
+        problems.push(format!(
+            "{} asks for environment variables that this command does not have; if Prosody has them, give them here too: {}",
+            path.display(),
+            list(&state.unset)
+        ));
+    }
+    Ok(Evaluated {
+        settings,
+        empty_includes: state.empty_includes,
+        problems,
+    })
+}
+
+fn list(names: &BTreeSet<String>) -> String {
+    names
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     /// The host whose options are being set.
     current: Option<String>,
     settings: BTreeMap<(String, String), (mlua::Value, String)>,
-    hosts: Vec<String>,
-    components: Vec<String>,
+    empty_includes: Vec<String>,
     includes: usize,
-    problems: Vec<String>,
+    depth: usize,
+    pub(super) problems: Vec<String>,
+    pub(super) variables: Variables,
+    /// Environment variables that were asked for and are not there.
+    pub(super) unset: BTreeSet<String>,
 }
 
 impl State {
     fn current(&self) -> String {
         self.current.clone().unwrap_or_else(|| GLOBAL.to_owned())
     }
+
+    /// COMPAT: an option that is set to nothing is not set, so that the global one counts.
+    fn set(&mut self, host: String, name: String, value: mlua::Value, place: String) {
+        let key = (host, name);
+        if value.is_nil() {
+            self.settings.remove(&key);
+        } else {
+            self.settings.insert(key, (value, place));
+        }
+    }
+
+    fn has(&self, host: &str, name: &str) -> bool {
+        let key = (host.to_owned(), name.to_owned());
+        self.settings.contains_key(&key)
+    }
 }
 
 /// Evaluates one file after the other into the same state.
 #[derive(Clone)]
-struct Reader(Rc<RefCell<State>>);
+struct Reader {
+    state: Rc<RefCell<State>>,
+    /// What the prelude leaves of Lua.
+    globals: Table,
+    /// Makes the functions that read files.
+    opener: Function,
+    /// Gives an option as the configuration sees it.
+    option: Function,
+}
 
 impl Reader {
+    fn new(lua: &Lua, state: State) -> mlua::Result<Self> {
+        let state = Rc::new(RefCell::new(state));
+        let host = library::functions(lua, &state)?;
+        let (globals, opener, option) = lua.load(PRELUDE).set_name("=invited").call(host)?;
+        Ok(Self {
+            state,
+            globals,
+            opener,
+            option,
+        })
+    }
+
     fn run(&self, lua: &Lua, path: &Path, text: &[u8]) -> mlua::Result<()> {
-        self.0.borrow_mut().current = None;
+        self.state.borrow_mut().current = None;
         let folder = path.parent().unwrap_or(Path::new("."));
         let environment = self.environment(lua, folder)?;
         lua.load(text)
@@ -102,78 +195,74 @@ impl Reader {
         for name in ["Include", "include"] {
             environment.raw_set(name, self.include(lua, folder.to_owned())?)?;
         }
-        environment.raw_set("RunScript", self.run_script(lua)?)?;
-        for (name, form) in [
-            ("FileContents", Form::Whole),
-            ("FileLine", Form::Line),
-            ("FileLines", Form::Lines),
-        ] {
-            environment.raw_set(name, file_reader(lua, folder.to_owned(), form)?)?;
+        let readers = [
+            ("FileContents", "a"),
+            ("FileLine", "l"),
+            ("FileLines", "lines"),
+            ("RunScript", "run"),
+        ];
+        for (name, form) in readers {
+            let reader: Function = self.opener.call((folder, form))?;
+            environment.raw_set(name, reader)?;
         }
-        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-        let credential = file_reader(lua, credentials.unwrap_or_default(), Form::Whole)?;
-        environment.raw_set("Credential", credential)?;
+        environment.raw_set("Credential", self.credential(lua)?)?;
         environment.set_metatable(Some(self.access(lua)?))?;
         Ok(environment)
     }
 
     /// What happens when the file names something that is not there, or sets it.
     fn access(&self, lua: &Lua) -> mlua::Result<Table> {
-        let safe = lua.create_table()?;
-        for name in SAFE {
-            safe.raw_set(name, lua.globals().raw_get::<mlua::Value>(name)?)?;
-        }
-        let os = lua.create_table()?;
-        os.raw_set(
-            "getenv",
-            lua.create_function(|_, name: String| Ok(std::env::var(name).ok()))?,
-        )?;
-        safe.raw_set("os", os)?;
-
         let access = lua.create_table()?;
         let reader = self.clone();
         let index = lua.create_function(move |lua, (_, name): (Table, String)| {
             if let Some(name) = name.strip_prefix("ENV_") {
-                return match std::env::var(name) {
-                    Ok(text) => lua.create_string(text).map(mlua::Value::String),
-                    Err(_) => Ok(mlua::Value::Nil),
-                };
+                return library::variable(lua, &reader.state, name);
             }
             if name == "Lua" {
-                return Ok(mlua::Value::Table(safe.clone()));
+                return Ok(mlua::Value::Table(reader.globals.clone()));
             }
-            let state = reader.0.borrow();
-            match state.settings.get(&(state.current(), name.clone())) {
-                Some((value, _)) => Ok(value.clone()),
-                None => safe.raw_get(name),
+            let set = {
+                let state = reader.state.borrow();
+                let set = state.settings.get(&(state.current(), name.clone()));
+                set.map(|(value, _)| value.clone())
+            };
+            match set {
+                Some(value) => reader.option.call(value),
+                None => reader.globals.raw_get(name),
             }
         })?;
         access.raw_set("__index", index)?;
 
         let reader = self.clone();
-        let appending = appending(lua)?;
         let new_index =
             lua.create_function(move |lua, (_, name, value): (Table, String, mlua::Value)| {
-                if let mlua::Value::Table(table) = &value {
-                    table.set_metatable(Some(appending.clone()))?;
-                }
                 let place = place(lua);
-                let mut state = reader.0.borrow_mut();
-                let key = (state.current(), name);
-                state.settings.insert(key, (value, place));
+                let mut state = reader.state.borrow_mut();
+                let host = state.current();
+                state.set(host, name, value, place);
                 Ok(())
             })?;
         access.raw_set("__newindex", new_index)?;
+        access.raw_set("__metatable", false)?;
         Ok(access)
     }
 
     fn virtual_host(&self, lua: &Lua) -> mlua::Result<Function> {
         let reader = self.clone();
-        lua.create_function(move |lua, name: String| {
-            let name = name.to_lowercase();
+        lua.create_function(move |lua, name: mlua::Value| {
+            let name = prepared(lua, &name, "VirtualHost")?;
+            let place = place(lua);
             {
-                let mut state = reader.0.borrow_mut();
-                state.hosts.push(name.clone());
+                let mut state = reader.state.borrow_mut();
+                if state.has(&name, "component_module") {
+                    return Err(complaint(lua, &format!("{name:?} is a Component already")));
+                }
+                state.set(
+                    name.clone(),
+                    "defined".to_owned(),
+                    mlua::Value::Boolean(true),
+                    place,
+                );
                 state.current = Some(name.clone());
             }
             reader.options(lua, name)
@@ -182,36 +271,51 @@ impl Reader {
 
     fn component(&self, lua: &Lua) -> mlua::Result<Function> {
         let reader = self.clone();
-        lua.create_function(move |lua, name: String| {
-            let name = name.to_lowercase();
+        lua.create_function(move |lua, name: mlua::Value| {
+            let name = prepared(lua, &name, "Component")?;
+            let here = place(lua);
+            let module = lua.create_string("component").map(mlua::Value::String)?;
             {
-                let mut state = reader.0.borrow_mut();
-                state.components.push(name.clone());
+                let mut state = reader.state.borrow_mut();
+                if state.has(&name, "defined") && !state.has(&name, "component_module") {
+                    return Err(complaint(
+                        lua,
+                        &format!("{name:?} is a VirtualHost already"),
+                    ));
+                }
+                let mut set = |key: &str, value| {
+                    state.set(name.clone(), key.to_owned(), value, here.clone());
+                };
+                set("component_module", module);
+                set("load_global_modules", mlua::Value::Boolean(false));
                 state.current = Some(name.clone());
             }
             // `Component "name" "module" { … }` and `Component "name" { … }`.
-            let options = reader.options(lua, name)?;
-            lua.create_function(move |_, next: mlua::Value| match next {
+            let options = reader.options(lua, name.clone())?;
+            let reader = reader.clone();
+            lua.create_function(move |lua, next: mlua::Value| match next {
                 mlua::Value::Table(table) => options.call(table),
-                _ => Ok(mlua::Value::Function(options.clone())),
+                module => {
+                    let here = place(lua);
+                    let mut state = reader.state.borrow_mut();
+                    state.set(name.clone(), "component_module".to_owned(), module, here);
+                    Ok(mlua::Value::Function(options.clone()))
+                }
             })
         })
     }
 
-    /// The function that takes the options in braces after a host's name.
+    /// `VirtualHost "name" { … }`: the table has options of that host, and what follows is global.
     fn options(&self, lua: &Lua, host: String) -> mlua::Result<Function> {
         let reader = self.clone();
         lua.create_function(move |lua, options: Table| {
             let place = place(lua);
-            let mut state = reader.0.borrow_mut();
+            let mut state = reader.state.borrow_mut();
             state.current = None;
-            for pair in options.pairs::<String, mlua::Value>() {
-                let (name, value) = pair?;
-                state
-                    .settings
-                    .insert((host.clone(), name), (value, place.clone()));
-            }
-            Ok(mlua::Value::Nil)
+            options.for_each(|name: String, value: mlua::Value| {
+                state.set(host.clone(), name, value, place.clone());
+                Ok(())
+            })
         })
     }
 
@@ -220,94 +324,81 @@ impl Reader {
     fn include(&self, lua: &Lua, folder: PathBuf) -> mlua::Result<Function> {
         let reader = self.clone();
         lua.create_function(move |lua, name: String| {
+            spent(lua)?;
             let path = folder.join(&name);
             let files = if name.contains(['*', '?']) {
                 matching(&path)
             } else {
-                vec![path]
+                vec![path.clone()]
             };
+            if files.is_empty() {
+                let empty = format!("{}: no file is {}", place(lua), path.display());
+                reader.state.borrow_mut().empty_includes.push(empty);
+            }
             for path in files {
                 let before = {
-                    let mut state = reader.0.borrow_mut();
+                    let mut state = reader.state.borrow_mut();
                     state.includes += 1;
-                    if state.includes > MOST_INCLUDES {
-                        return Err(mlua::Error::runtime("too many files are included"));
+                    state.depth += 1;
+                    if state.includes > MOST_INCLUDES || state.depth > DEEPEST_INCLUDE {
+                        drop(state);
+                        return Err(complaint(lua, "too many files are included"));
                     }
                     state.current.clone()
                 };
-                match fs::read(&path) {
+                match library::read(&path) {
                     Ok(text) => reader.run(lua, &path, &text)?,
-                    Err(error) => reader
-                        .0
-                        .borrow_mut()
-                        .problems
-                        .push(format!("{}: {error}", path.display())),
+                    Err(error) => {
+                        let problem = format!("{}: {}: {error}", place(lua), path.display());
+                        reader.state.borrow_mut().problems.push(problem);
+                    }
                 }
-                reader.0.borrow_mut().current = before;
+                let mut state = reader.state.borrow_mut();
+                state.current = before;
+                state.depth -= 1;
             }
             Ok(())
         })
     }
 
-    fn run_script(&self, lua: &Lua) -> mlua::Result<Function> {
+    /// COMPAT: where systemd gives no folder, Prosody itself does not start and its commands go on
+    /// without the value.
+    fn credential(&self, lua: &Lua) -> mlua::Result<Function> {
+        let folder = self
+            .state
+            .borrow()
+            .variables
+            .get("CREDENTIALS_DIRECTORY")
+            .cloned();
+        if let Some(folder) = folder {
+            return self.opener.call((folder, "a"));
+        }
         let reader = self.clone();
         lua.create_function(move |lua, name: String| {
-            let problem = format!("{}: RunScript {name:?} was not followed", place(lua));
-            reader.0.borrow_mut().problems.push(problem);
-            Ok(())
+            let problem = format!(
+                "{}: Credential {name:?} was not read, since CREDENTIALS_DIRECTORY is not set here",
+                place(lua)
+            );
+            reader.state.borrow_mut().problems.push(problem);
+            Ok(mlua::Value::Nil)
         })
     }
 }
 
-/// Lets `option { … }` and `option:append { … }` add to a list, as Prosody 13 does.
-fn appending(lua: &Lua) -> mlua::Result<Table> {
-    let append = lua.create_function(|_, (list, more): (Table, Table)| {
-        for pair in more.pairs::<mlua::Value, mlua::Value>() {
-            let (key, value) = pair?;
-            if key.is_integer() {
-                list.raw_push(value)?;
-            } else {
-                list.raw_set(key, value)?;
-            }
-        }
-        Ok(list)
-    })?;
-    let methods = lua.create_table()?;
-    methods.raw_set("append", append.clone())?;
-    let metatable = lua.create_table()?;
-    metatable.raw_set("__index", methods)?;
-    metatable.raw_set("__call", append)?;
-    Ok(metatable)
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Form {
-    Line,
-    Lines,
-    Whole,
-}
-
-fn file_reader(lua: &Lua, folder: PathBuf, form: Form) -> mlua::Result<Function> {
-    lua.create_function(move |lua, (name, _): (String, Variadic<mlua::Value>)| {
-        let path = folder.join(name);
-        let text = fs::read(&path)
-            .map_err(|e| mlua::Error::runtime(format!("{}: {e}", path.display())))?;
-        let mut lines = text
-            .strip_suffix(b"\n")
-            .unwrap_or(&text)
-            .split(|&byte| byte == b'\n');
-        Ok(match form {
-            Form::Line => mlua::Value::String(lua.create_string(lines.next().unwrap_or_default())?),
-            Form::Lines => {
-                let list = lua.create_table()?;
-                for line in lines {
-                    list.raw_push(lua.create_string(line)?)?;
-                }
-                mlua::Value::Table(list)
-            }
-            Form::Whole => mlua::Value::String(lua.create_string(&text)?),
+/// The name of a host as Prosody keeps it.
+fn prepared(lua: &Lua, name: &mlua::Value, what: &str) -> mlua::Result<String> {
+    let text = match name {
+        mlua::Value::String(name) => name.to_string_lossy(),
+        _ => return Err(complaint(lua, &format!("a {what} must have a name"))),
+    };
+    stringprep::nameprep(&text)
+        .map(std::borrow::Cow::into_owned)
+        .map_err(|_| {
+            complaint(
+                lua,
+                &format!("the {what} {text:?} has forbidden characters"),
+            )
         })
-    })
 }
 
 /// The files that fit a path whose last part has stars or question marks.
@@ -330,41 +421,66 @@ fn matching(path: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Whether a name fits a pattern. Of several stars only the last one needs to be tried again.
 fn fits(pattern: &[char], name: &[char]) -> bool {
-    match (pattern, name) {
-        ([], []) => true,
-        (['*', rest @ ..], _) => {
-            fits(rest, name) || matches!(name, [_, tail @ ..] if fits(pattern, tail))
+    let (mut at, mut place) = (0, 0);
+    let mut again = None;
+    while place < name.len() {
+        if pattern.get(at) == Some(&'*') {
+            again = Some((at + 1, place));
+            at += 1;
+        } else if pattern
+            .get(at)
+            .is_some_and(|c| *c == '?' || *c == name[place])
+        {
+            (at, place) = (at + 1, place + 1);
+        } else if let Some((after, start)) = again {
+            again = Some((after, start + 1));
+            (at, place) = (after, start + 1);
+        } else {
+            return false;
         }
-        (['?', rest @ ..], [_, tail @ ..]) => fits(rest, tail),
-        ([letter, rest @ ..], [first, tail @ ..]) => letter == first && fits(rest, tail),
-        _ => false,
     }
+    pattern[at..].iter().all(|c| *c == '*')
 }
 
 /// File and line of the configuration that runs now.
-fn place(lua: &Lua) -> String {
-    (0..8)
+pub(super) fn place(lua: &Lua) -> String {
+    (0..16)
         .find_map(|level| {
             lua.inspect_stack(level, |frame| {
                 let line = frame.current_line()?;
                 let source = frame.source().source?.into_owned();
-                Some(format!("{}:{line}", source.trim_start_matches('@')))
+                Some(format!("{}:{line}", source.strip_prefix('@')?))
             })
             .flatten()
         })
         .unwrap_or_default()
 }
 
-/// The first line of Lua's complaint, and what to do about it.
-fn reason(complaint: &str) -> String {
+fn complaint(lua: &Lua, text: &str) -> mlua::Error {
+    mlua::Error::runtime(format!("{}: {text}", place(lua)))
+}
+
+/// The first line of Lua's complaint, and what may be behind it.
+fn reason(path: &Path, complaint: &str, unset: &BTreeSet<String>) -> String {
     let line = complaint
         .lines()
         .next()
         .unwrap_or_default()
         .trim_start_matches("runtime error: ")
         .trim_start_matches("syntax error: ");
-    format!(
-        "{line} (options, Include, FileContents and os.getenv can be evaluated here, programs cannot)"
-    )
+    let line = match line.strip_prefix("memory error: ") {
+        Some(memory) => format!("{}: {memory}", path.display()),
+        None => line.to_owned(),
+    };
+    let advice = if unset.is_empty() {
+        "programs cannot be run here; give Prosody's data alone, or a plainer file".to_owned()
+    } else {
+        format!(
+            "these environment variables are not set here, if Prosody has them: {}",
+            list(unset)
+        )
+    };
+    format!("{line} ({advice})")
 }

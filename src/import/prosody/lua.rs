@@ -2,6 +2,7 @@
 //! nothing within reach but what is handed in.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -15,24 +16,35 @@ const STEP: u32 = 1_000_000;
 /// Steps for one file of data; an invite takes about twenty instructions.
 const DATA_STEPS: u32 = 1_000;
 
+/// Steps that a state may still take.
+struct Left(Cell<u32>);
+
 /// A Lua state that ends with an error when it takes too much.
 pub(super) fn sandbox(libraries: StdLib, memory: usize, steps: u32) -> mlua::Result<Lua> {
     let lua = Lua::new_with(libraries, LuaOptions::default())?;
     lua.set_memory_limit(memory)?;
-    let left = Cell::new(steps);
+    lua.set_app_data(Left(Cell::new(steps)));
     let every = HookTriggers::new().every_nth_instruction(STEP);
-    lua.set_hook(every, move |_, frame| {
-        if left.get() == 0 {
+    lua.set_hook(every, |lua, frame| {
+        spent(lua).map_err(|_| {
             let source = frame.source().short_src.unwrap_or_default().into_owned();
             let line = frame.current_line().unwrap_or_default();
-            return Err(mlua::Error::runtime(format!(
-                "{source}:{line}: it takes too long"
-            )));
+            mlua::Error::runtime(format!("{source}:{line}: it takes too long"))
+        })?;
+        if let Some(left) = lua.app_data_ref::<Left>() {
+            left.0.set(left.0.get() - 1);
         }
-        left.set(left.get() - 1);
         Ok(VmState::Continue)
     })?;
     Ok(lua)
+}
+
+/// An error if all steps are taken. Whatever catches errors has to ask.
+pub(super) fn spent(lua: &Lua) -> mlua::Result<()> {
+    match lua.app_data_ref::<Left>() {
+        Some(left) if left.0.get() == 0 => Err(mlua::Error::runtime("it takes too long")),
+        _ => Ok(()),
+    }
 }
 
 /// What a data file holds, as far as it can be read, and what is wrong with the rest.
@@ -116,10 +128,12 @@ fn evaluate(text: &[u8]) -> mlua::Result<Map<String, Value>> {
         .set_mode(ChunkMode::Text)
         .set_environment(lua.create_table()?)
         .eval()?;
+    // What Prosody writes spells every value out.
+    let mut budget = Budget(3 * text.len() + 1024);
     let mut entries = Map::new();
     table.for_each(|key: mlua::Value, value: mlua::Value| {
         if let Some(key) = text_of(&key) {
-            entries.insert(key, json(&value, MOST_DEPTH));
+            entries.insert(key, budget.json(&value)?);
         }
         Ok(())
     })?;
@@ -127,44 +141,63 @@ fn evaluate(text: &[u8]) -> mlua::Result<Map<String, Value>> {
 }
 
 /// Tables within tables that are looked into.
-pub(super) const MOST_DEPTH: usize = 32;
+const MOST_DEPTH: usize = 32;
 
-/// A Lua value as JSON: a table with nothing but the items 1 to n is a list, an empty one an object.
-pub(super) fn json(value: &mlua::Value, depth: usize) -> Value {
-    match value {
-        mlua::Value::Boolean(yes) => Value::Bool(*yes),
-        mlua::Value::Integer(int) => Value::Number((*int).into()),
-        mlua::Value::Number(float) => number(*float),
-        mlua::Value::Table(table) if depth > 0 => object(table, depth - 1),
-        other => text_of(other).map_or(Value::Null, Value::String),
+/// How many values may still leave Lua, a long text counting for several: what stands in many
+/// places there is one value to Lua's limit, and many to us.
+pub(super) struct Budget(pub(super) usize);
+
+impl Budget {
+    /// A Lua value as JSON: a table with nothing but the items 1 to n is a list, any other an
+    /// object, and so is an empty one.
+    pub(super) fn json(&mut self, value: &mlua::Value) -> mlua::Result<Value> {
+        self.within(value, MOST_DEPTH)
     }
-}
 
-fn object(table: &mlua::Table, depth: usize) -> Value {
-    let length = table.raw_len();
-    let mut items = vec![Value::Null; length];
-    let mut named = Map::new();
-    // The closure answers no error, so the walk cannot fail.
-    let _ = table.for_each(|key: mlua::Value, value: mlua::Value| {
-        let value = json(&value, depth);
-        let place = key.as_usize().filter(|place| (1..=length).contains(place));
-        match place {
-            Some(place) => items[place - 1] = value,
-            None => {
-                if let Some(key) = text_of(&key) {
-                    named.insert(key, value);
+    fn within(&mut self, value: &mlua::Value, depth: usize) -> mlua::Result<Value> {
+        let bytes = value.as_string().map_or(0, |text| text.as_bytes().len());
+        self.0 = self
+            .0
+            .checked_sub(1 + bytes / 16)
+            .ok_or_else(|| mlua::Error::runtime("it holds too much"))?;
+        Ok(match value {
+            mlua::Value::Boolean(yes) => Value::Bool(*yes),
+            mlua::Value::Integer(int) => Value::Number((*int).into()),
+            mlua::Value::Number(float) => number(*float),
+            mlua::Value::Table(table) if depth > 0 => self.object(table, depth - 1)?,
+            other => text_of(other).map_or(Value::Null, Value::String),
+        })
+    }
+
+    /// The length that Lua tells of a table is any border in it, so the items are counted.
+    fn object(&mut self, table: &mlua::Table, depth: usize) -> mlua::Result<Value> {
+        let mut items = BTreeMap::new();
+        let mut named = Map::new();
+        table.for_each(|key: mlua::Value, value: mlua::Value| {
+            let value = self.within(&value, depth)?;
+            match key.as_usize().filter(|place| *place > 0) {
+                Some(place) => {
+                    items.insert(place, value);
+                }
+                None => {
+                    if let Some(key) = text_of(&key) {
+                        named.insert(key, value);
+                    }
                 }
             }
+            Ok(())
+        })?;
+        let last = items.last_key_value().map(|(place, _)| *place);
+        if named.is_empty() && last == Some(items.len()) {
+            return Ok(items.into_values().collect());
         }
-        Ok(())
-    });
-    if length > 0 && named.is_empty() {
-        return Value::Array(items);
+        named.extend(
+            items
+                .into_iter()
+                .map(|(place, item)| (place.to_string(), item)),
+        );
+        Ok(Value::Object(named))
     }
-    for (place, item) in items.into_iter().enumerate() {
-        named.insert((place + 1).to_string(), item);
-    }
-    Value::Object(named)
 }
 
 /// COMPAT: Lua 5.1 and 5.2, which older Prosody ran on, have no integers.

@@ -1,11 +1,16 @@
 //! Moves in from Prosody 0.12 and 13: its configuration, and the stores of its invite modules in
 //! files, SQLite or `PostgreSQL`. Safe while Prosody runs: everything is only read.
 
+#[cfg(test)]
+mod compared;
 mod config;
 mod evaluate;
+mod library;
 mod lua;
+mod ports;
 mod records;
 mod settings;
+mod spans;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,6 +26,7 @@ use crate::jid::Domain;
 use crate::secret::Secret;
 use crate::store::foreign::{Foreign, ForeignAddress, ProsodyRow};
 use config::ProsodyConfig;
+use evaluate::Variables;
 use lua::DataFile;
 use records::{OwnPage, Stored};
 
@@ -38,8 +44,10 @@ pub struct Prosody {
     config: ProsodyConfig,
     config_path: PathBuf,
     data_path: PathBuf,
-    /// As Prosody writes them.
-    hosts: Vec<String>,
+    /// As Prosody writes them, and as we do.
+    hosts: Vec<(String, Domain)>,
+    /// Hosts that do not come, each with the reason.
+    left_out: Vec<String>,
 }
 
 /// Where a host keeps a store.
@@ -62,49 +70,103 @@ impl Prosody {
     ) -> Result<Self, String> {
         let config = match data_path {
             Some(_) if !config_path.exists() => ProsodyConfig::none(),
-            _ => ProsodyConfig::load(config_path)?,
+            _ => ProsodyConfig::load(config_path, variables())?,
         };
         let data_path = data_path.map_or_else(
             || config.path(config.text("*", "data_path").unwrap_or(USUAL_DATA)),
             Path::to_owned,
         );
         let mut known: BTreeSet<String> = config.hosts().map(str::to_owned).collect();
-        if known.is_empty() {
+        let without_config = config.names().next().is_none() && !config_path.exists();
+        if without_config {
             known = hosts_with_files(&data_path);
         }
-        let asked: Vec<String> = hosts.iter().map(|host| host.to_lowercase()).collect();
-        if let Some(unknown) = asked.iter().find(|host| !known.contains(*host)) {
+        let asked: BTreeSet<String> = hosts.iter().map(|host| as_prosody_does(host)).collect();
+        if let Some(unknown) = asked.difference(&known).next() {
+            if let Some(off) = config.off(unknown) {
+                return Err(format!(
+                    "Prosody's host {unknown:?} is switched off (enabled = false, {})",
+                    off.place
+                ));
+            }
             let known: Vec<_> = known.iter().map(String::as_str).collect();
             return Err(format!(
                 "Prosody has no host {unknown:?}; it has: {}",
                 known.join(", ")
             ));
         }
-        if !asked.is_empty() {
-            known.retain(|host| asked.contains(host));
-        }
-        Ok(Self {
+        let mut prosody = Self {
             config,
             config_path: config_path.to_owned(),
             data_path,
-            hosts: known.into_iter().collect(),
-        })
+            hosts: Vec::new(),
+            left_out: Vec::new(),
+        };
+        for host in known {
+            if asked.is_empty() || asked.contains(&host) {
+                prosody.add(host);
+            }
+        }
+        if asked.is_empty() {
+            for host in prosody.config.names() {
+                if let Some(off) = prosody.config.off(host)
+                    && !prosody.config.is_component(host)
+                {
+                    prosody.left_out.push(format!(
+                        "the host {host} is switched off (enabled = false, {}), so it was left out",
+                        off.place
+                    ));
+                }
+            }
+        }
+        if prosody.hosts.is_empty() {
+            return Err(prosody.why_no_host(without_config));
+        }
+        Ok(prosody)
+    }
+
+    /// Takes a host if it is one to us, and no other one is the same to us.
+    fn add(&mut self, host: String) {
+        match host.parse::<Domain>() {
+            Err(why) => self.left_out.push(format!(
+                "the host {host:?} {why}, so it was left out with everything that belongs to it"
+            )),
+            Ok(domain) => match self.hosts.iter().find(|(_, other)| *other == domain) {
+                Some((other, _)) => self.left_out.push(format!(
+                    "the host {host:?} is the same as {other:?} here, so it was left out with everything that belongs to it"
+                )),
+                None => self.hosts.push((host, domain)),
+            },
+        }
+    }
+
+    fn why_no_host(&self, without_config: bool) -> String {
+        if without_config {
+            return format!(
+                "{} has no folder of a host with invites or keys",
+                self.data_path.display()
+            );
+        }
+        let none = "there is no VirtualHost in it".to_owned();
+        let whys: Vec<String> = if self.left_out.is_empty() {
+            let empty = self.config.empty_includes.iter().cloned();
+            let empty = empty.map(|include| format!("an Include finds nothing: {include}"));
+            let why = std::iter::once(none).chain(empty);
+            why.chain(self.config.problems.iter().cloned()).collect()
+        } else {
+            self.left_out.clone()
+        };
+        format!("{}: {}", self.config_path.display(), whys.join("; "))
     }
 
     /// Reads everything that the invite modules keep.
     pub async fn find(&self, now: Timestamp) -> Found {
         let mut found = Found {
             hosts: Vec::new(),
-            problems: self.config.problems.clone(),
+            problems: [self.config.problems.as_slice(), &self.left_out].concat(),
         };
-        for host in &self.hosts {
-            let mut of_host = match host.parse::<Domain>() {
-                Ok(domain) => FoundHost::new(domain),
-                Err(why) => {
-                    found.problems.push(format!("the host {host:?} {why}"));
-                    continue;
-                }
-            };
+        for (host, domain) in &self.hosts {
+            let mut of_host = FoundHost::new(domain.clone());
             let store = self.read(host, KEYS, &mut of_host.problems).await;
             records::keys(&store, &mut of_host);
             let store = self.read(host, INVITES, &mut of_host.problems).await;
@@ -114,7 +176,8 @@ impl Prosody {
             found.hosts.push(of_host);
         }
         for host in hosts_with_files(&self.data_path) {
-            if !self.config.hosts().any(|known| known == host) && !self.hosts.contains(&host) {
+            let known = self.config.names().any(|known| known == host);
+            if !known && !self.hosts.iter().any(|(ours, _)| *ours == host) {
                 found.problems.push(format!(
                     "{} has invites of {host}, which is no VirtualHost in {}",
                     self.data_path.display(),
@@ -312,6 +375,18 @@ fn value_of(row: &ProsodyRow) -> Option<Value> {
         "string" => Some(Value::String(row.value.clone())),
         _ => None,
     }
+}
+
+/// The environment, without what is no text.
+fn variables() -> Variables {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// COMPAT: the name of a host as Prosody keeps it.
+fn as_prosody_does(host: &str) -> String {
+    stringprep::nameprep(host).map_or_else(|_| host.to_lowercase(), Into::into)
 }
 
 /// The hosts that have invites or keys in files.

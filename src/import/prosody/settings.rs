@@ -7,18 +7,24 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::Prosody;
-use super::config::{Setting, texts};
+use super::config::{Setting, items, scalar};
+use super::spans::period;
 use crate::config::Config;
 use crate::jid::Domain;
 
-/// Options with the same name and meaning in both configurations.
-const SAME: [&str; 6] = [
+/// Options with the same name and meaning in both configurations, of one value.
+const SAME: [&str; 4] = [
     "site_name",
-    "invite_expiry",
-    "http_host",
     "http_external_url",
     "webchat_url",
     "password_policy",
+];
+/// The same, for all hosts only.
+const SAME_ABOVE: [&str; 4] = [
+    "use_ipv4",
+    "use_ipv6",
+    "http_legacy_x_forwarded",
+    "tls_profile",
 ];
 /// Prosody's names of what is mounted, and ours.
 const PATHS: [(&str, &str); 3] = [
@@ -26,27 +32,10 @@ const PATHS: [(&str, &str); 3] = [
     ("invites_page", "invites_page"),
     ("invites_register_web", "register"),
 ];
-/// Prosody's modules that we replace; the others may need its HTTP port.
-const REPLACED: [&str; 10] = [
-    "http_admin_api",
-    "http_files",
-    "invites_api",
-    "invites_bootstrap",
-    "invites_page",
-    "invites_register_api",
-    "invites_register_web",
-    "register_apps",
-    "http",
-    "https",
-];
-/// Modules that answer over HTTP without saying so in their names.
-const OVER_HTTP: [&str; 4] = ["bosh", "conversejs", "register_web", "websocket"];
-/// How far from Prosody's port ours is if both are needed.
-const PORT_STEP: u64 = 10;
 
 /// Addresses, with Prosody's `*` as ours.
-fn interfaces(setting: &Setting) -> Vec<String> {
-    let addresses = texts(&setting.value).into_iter();
+pub(super) fn interfaces(setting: &Setting) -> Vec<String> {
+    let addresses = items(&setting.value).into_iter();
     let ours = addresses.map(|address| match address.as_str() {
         "*" => "0.0.0.0".to_owned(),
         _ => address,
@@ -56,16 +45,27 @@ fn interfaces(setting: &Setting) -> Vec<String> {
 
 pub(super) fn write(prosody: &Prosody, target: &Path, odd_names: &[Domain]) -> String {
     let mut file = Draft::new(prosody, target);
+    file.option(
+        Part::Top,
+        "data_path",
+        &json!(file.data_path()),
+        "where invited keeps its own data",
+    );
+    for (place, (host, _)) in prosody.hosts.iter().enumerate() {
+        file.http_host(prosody, place, host);
+    }
+    file.ports(prosody);
     file.global(prosody);
-    for (place, host) in prosody.hosts.iter().enumerate() {
-        file.host(prosody, place, host, odd_names);
+    for (place, (host, domain)) in prosody.hosts.iter().enumerate() {
+        file.host(prosody, place, host, odd_names.contains(domain));
+        file.xmpp(prosody, place, host, domain.as_str());
     }
     file.text()
 }
 
 /// The file as it grows. Each option is tried first; one that our configuration refuses becomes a
 /// comment with the reason, so that the whole can always be loaded.
-struct Draft<'a> {
+pub(super) struct Draft<'a> {
     target: &'a Path,
     top: String,
     hosts: Vec<HostPart>,
@@ -79,7 +79,7 @@ struct HostPart {
 
 /// Which part of the file an option goes to.
 #[derive(Clone, Copy)]
-enum Part {
+pub(super) enum Part {
     Host(usize),
     Top,
     Xmpp(usize),
@@ -87,24 +87,34 @@ enum Part {
 
 impl<'a> Draft<'a> {
     fn new(prosody: &Prosody, target: &'a Path) -> Self {
-        let hosts = prosody
-            .hosts
-            .iter()
-            .filter_map(|host| host.parse::<Domain>().ok())
-            .map(|domain| HostPart {
-                header: domain.to_string(),
-                options: String::new(),
-                xmpp: String::new(),
-            });
-        Self {
+        let hosts = prosody.hosts.iter().map(|(_, domain)| HostPart {
+            header: domain.to_string(),
+            options: String::new(),
+            xmpp: String::new(),
+        });
+        let mut draft = Self {
             target,
-            top: format!(
-                "# Made by `invited import prosody` from\n# {}\n\
-                 # Each option says where it came from; what could not be taken over is a comment.\n\
-                 # `invited config example` shows every option there is.\n\n",
+            top: String::new(),
+            hosts: hosts.collect(),
+        };
+        draft.comment(
+            Part::Top,
+            &format!(
+                "Made by `invited import prosody` from\n{}\n\
+                 Each option says where it came from; what could not be taken over is a comment.\n\
+                 `invited config example` shows every option there is.",
                 prosody.config_path.display()
             ),
-            hosts: hosts.collect(),
+        );
+        draft.top.push('\n');
+        draft
+    }
+
+    fn data_path(&self) -> &'static str {
+        if self.target.starts_with("/etc") {
+            "/var/lib/invited"
+        } else {
+            "data"
         }
     }
 
@@ -121,6 +131,11 @@ impl<'a> Draft<'a> {
         text
     }
 
+    /// What the file says so far.
+    pub(super) fn config(&self) -> Option<Config> {
+        Config::parse(self.target, &self.text()).ok()
+    }
+
     fn part(&mut self, part: Part) -> &mut String {
         match part {
             Part::Host(place) => &mut self.hosts[place].options,
@@ -129,152 +144,147 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn option(&mut self, part: Part, key: &str, value: &Value, origin: &str) {
-        let Ok(value) = toml::Value::try_from(value) else {
-            return self.comment(
-                part,
-                &format!("{key} has a form that is not known here ({origin})"),
-            );
+    /// Takes an option over; of a list or a table at least what fits.
+    pub(super) fn option(&mut self, part: Part, key: &str, value: &Value, origin: &str) {
+        let Err(why) = self.try_option(part, key, value, origin) else {
+            return;
         };
-        let before = self.part(part).clone();
-        let _ = write!(self.part(part), "# {origin}\n{key} = {value}\n");
-        if let Err(error) = Config::parse(self.target, &self.text()) {
-            *self.part(part) = before;
-            let why = error.to_string();
-            let why = why
-                .strip_prefix(&format!("{}:", self.target.display()))
-                .unwrap_or(&why);
-            let _ = write!(
-                self.part(part),
-                "# {origin}; not taken over ({})\n# {key} = {value}\n",
-                why.trim()
-            );
+        let (fitting, left_out) = self.entries_that_fit(part, key, value);
+        if let Some(fitting) = fitting
+            && self.try_option(part, key, &fitting, origin).is_ok()
+        {
+            for (entry, why) in left_out {
+                self.comment(part, &format!("{key} without {entry} ({why})"));
+            }
+            return;
         }
+        self.comment(
+            part,
+            &format!(
+                "{origin}; not taken over ({why})\n{key} = {}",
+                in_toml(value)
+            ),
+        );
     }
 
-    fn comment(&mut self, part: Part, text: &str) {
-        let _ = writeln!(self.part(part), "# {text}");
+    /// Writes an option, or says why it is refused.
+    fn try_option(
+        &mut self,
+        part: Part,
+        key: &str,
+        value: &Value,
+        origin: &str,
+    ) -> Result<(), String> {
+        let toml = toml::Value::try_from(value)
+            .map_err(|_| "it has a form that is not known here".to_owned())?;
+        let before = self.part(part).clone();
+        self.comment(part, origin);
+        let _ = writeln!(self.part(part), "{key} = {toml}");
+        Config::parse(self.target, &self.text())
+            .map(drop)
+            .map_err(|error| {
+                *self.part(part) = before;
+                let why = error.to_string();
+                let why = why
+                    .strip_prefix(&format!("{}:", self.target.display()))
+                    .unwrap_or(&why);
+                why.trim().to_owned()
+            })
+    }
+
+    /// The entries of a list or table that fit when they stand alone, and the others with the
+    /// reason.
+    fn entries_that_fit(
+        &mut self,
+        part: Part,
+        key: &str,
+        value: &Value,
+    ) -> (Option<Value>, Vec<(String, String)>) {
+        let mut left_out = Vec::new();
+        let mut fits = |name: String, alone: Value| {
+            let before = self.part(part).clone();
+            let tried = self.try_option(part, key, &alone, "");
+            *self.part(part) = before;
+            tried.map_err(|why| left_out.push((name, why))).is_ok()
+        };
+        let fitting = match value {
+            Value::Array(items) => {
+                let fitting = items
+                    .iter()
+                    .filter(|item| fits(item.to_string(), json!([item])));
+                let fitting: Vec<Value> = fitting.cloned().collect();
+                (!fitting.is_empty()).then_some(Value::Array(fitting))
+            }
+            Value::Object(map) => {
+                let fitting = map.iter().filter(|(name, entry)| {
+                    let shown = format!("{name} = {}", in_toml(entry));
+                    fits(shown, json!({ *name: entry }))
+                });
+                let fitting: Map<String, Value> = fitting
+                    .map(|(name, entry)| (name.clone(), entry.clone()))
+                    .collect();
+                (!fitting.is_empty()).then_some(Value::Object(fitting))
+            }
+            _ => None,
+        };
+        (fitting, left_out)
+    }
+
+    /// Lines that only people read.
+    pub(super) fn comment(&mut self, part: Part, text: &str) {
+        for line in text.lines() {
+            let line: String = line
+                .chars()
+                .map(|c| if c.is_control() { ' ' } else { c })
+                .collect();
+            let _ = writeln!(self.part(part), "# {line}");
+        }
     }
 
     fn global(&mut self, prosody: &Prosody) {
-        let data_path = if self.target.starts_with("/etc") {
-            "/var/lib/invited"
-        } else {
-            "data"
-        };
-        self.option(
-            Part::Top,
-            "data_path",
-            &json!(data_path),
-            "where invited keeps its own data",
-        );
-        self.ports(prosody);
         if let Some(setting) = prosody.config.global("trusted_proxies") {
-            let value = json!(texts(&setting.value));
+            let value = json!(items(&setting.value));
             self.option(Part::Top, "trusted_proxies", &value, &origin(setting));
         }
-        self.https(prosody);
-        if let Some(setting) = prosody.config.global("http_default_host") {
-            self.option(
-                Part::Top,
-                "http_default_host",
-                &setting.value,
-                &origin(setting),
-            );
+        for name in SAME_ABOVE {
+            if let Some(setting) = prosody.config.global(name) {
+                self.option(Part::Top, name, &scalar(&setting.value), &origin(setting));
+            }
         }
+        self.default_host(prosody);
         self.shared(prosody, Part::Top, "*");
     }
 
-    /// HTTPS stays with Prosody or the proxy until the operator moves it; what it needs is there.
-    fn https(&mut self, prosody: &Prosody) {
-        let (ports, from) = match prosody.config.global("https_ports") {
-            Some(setting) => (numbers(&setting.value), origin(setting)),
-            None => (json!([5281]), "Prosody's default".to_owned()),
+    /// COMPAT: Prosody's option names a `Host` header, ours the host that answers.
+    fn default_host(&mut self, prosody: &Prosody) {
+        let Some(setting) = prosody.config.global("http_default_host") else {
+            return;
         };
-        self.option(
-            Part::Top,
-            "https_ports",
-            &json!([]),
-            &format!("{from}: Prosody has {ports}; write them here when Prosody has left them"),
-        );
-        for name in ["https_interfaces", "interfaces"] {
-            if let Some(setting) = prosody.config.global(name) {
-                let value = json!(interfaces(setting));
-                self.option(Part::Top, name, &value, &origin(setting));
-            }
-        }
-        for name in ["certificates", "https_certificate"] {
-            let Some(setting) = prosody.config.global(name) else {
-                continue;
-            };
-            match setting.value.as_str() {
-                Some(path) => {
-                    let path = json!(prosody.config.folder.join(path));
-                    self.option(Part::Top, name, &path, &origin(setting));
-                }
-                None => self.comment(
-                    Part::Top,
-                    &format!("{name} = {} ({})", setting.value, origin(setting)),
-                ),
-            }
-        }
-        if let Some(setting) = prosody.config.global("https_ssl") {
-            self.comment(
+        let named = scalar(&setting.value);
+        let named = named.as_str().unwrap_or_default();
+        let domain: Option<Domain> = named.parse().ok();
+        let ascii = domain.map(|domain| domain.ascii());
+        let config = self.config();
+        let hosts = config.iter().flat_map(|config| &config.hosts);
+        let host = hosts
+            .filter(|host| Some(&host.http_host) == ascii.as_ref())
+            .map(|host| host.domain.to_string())
+            .next();
+        match host {
+            Some(host) => self.option(
                 Part::Top,
-                &format!("https_ssl = {} ({})", setting.value, origin(setting)),
-            );
-        }
-    }
-
-    /// HTTP ports: Prosody's own if it leaves them, others if it needs them for something else.
-    fn ports(&mut self, prosody: &Prosody) {
-        let setting = prosody.config.global("http_ports");
-        let ports = setting.map_or_else(|| json!([5280]), |setting| numbers(&setting.value));
-        let from = setting.map_or_else(|| "Prosody's default".to_owned(), origin);
-        let others: Vec<String> = prosody
-            .hosts
-            .iter()
-            .flat_map(|host| prosody.config.modules(host))
-            .filter(|module| module.starts_with("http") || OVER_HTTP.contains(&module.as_str()))
-            .filter(|module| !REPLACED.contains(&module.as_str()))
-            .collect::<std::collections::BTreeSet<_>>()
-            .into_iter()
-            .collect();
-        if others.is_empty() {
-            self.option(
-                Part::Top,
-                "http_ports",
-                &ports,
-                &format!(
-                    "{from}; Prosody must have left the port, so remove its HTTP modules first"
-                ),
-            );
-        } else {
-            let moved: Vec<u64> = ports
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_u64)
-                .map(|port| port + PORT_STEP)
-                .collect();
-            self.option(
-                Part::Top,
-                "http_ports",
-                &json!(moved),
-                &format!(
-                    "{from}, moved by {PORT_STEP}: Prosody needs {ports} for {}; have the proxy send /invites_api, /invites_page, /invite and /register here",
-                    others.join(", ")
-                ),
-            );
-        }
-        if let Some(setting) = prosody.config.global("http_interfaces") {
-            let addresses = interfaces(setting);
-            self.option(
-                Part::Top,
-                "http_interfaces",
-                &json!(addresses),
+                "http_default_host",
+                &json!(host),
                 &origin(setting),
-            );
+            ),
+            None => self.comment(
+                Part::Top,
+                &format!(
+                    "{}; not taken over (no host here answers under this name)\nhttp_default_host = {}",
+                    origin(setting),
+                    in_toml(&setting.value)
+                ),
+            ),
         }
     }
 
@@ -284,14 +294,30 @@ impl<'a> Draft<'a> {
             if let Some(setting) = prosody.config.own(host, name) {
                 let value = match &setting.value {
                     Value::Object(map) if name == "password_policy" => known_policy(map),
-                    value => value.clone(),
+                    value => one_text(value),
                 };
                 self.option(part, name, &value, &origin(setting));
             }
         }
+        if let Some(setting) = prosody.config.own(host, "invite_expiry") {
+            match period(&scalar(&setting.value)) {
+                Ok((value, said)) => {
+                    let from = format!("{}{said}", origin(setting));
+                    self.option(part, "invite_expiry", &value, &from);
+                }
+                Err(why) => self.comment(
+                    part,
+                    &format!(
+                        "{}; not taken over ({why})\ninvite_expiry = {}",
+                        origin(setting),
+                        in_toml(&setting.value)
+                    ),
+                ),
+            }
+        }
         for name in ["site_apps_show", "site_apps_hide"] {
             if let Some(setting) = prosody.config.own(host, name) {
-                let value = json!(texts(&setting.value));
+                let value = json!(items(&setting.value));
                 self.option(part, name, &value, &origin(setting));
             }
         }
@@ -299,8 +325,11 @@ impl<'a> Draft<'a> {
             let paths: Map<String, Value> = PATHS
                 .iter()
                 .filter_map(|(theirs, ours)| {
-                    let path = setting.value.get(theirs)?.as_str()?;
-                    Some(((*ours).to_owned(), json!(path.trim_end_matches('/'))))
+                    let path = match setting.value.get(theirs)? {
+                        Value::String(path) if path.len() > 1 => json!(path.trim_end_matches('/')),
+                        other => other.clone(),
+                    };
+                    Some(((*ours).to_owned(), path))
                 })
                 .collect();
             if !paths.is_empty() {
@@ -324,17 +353,11 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn host(&mut self, prosody: &Prosody, place: usize, host: &str, odd_names: &[Domain]) {
-        let Some(part) = self.hosts.get(place) else {
-            return;
-        };
-        let domain = part.header.clone();
+    fn host(&mut self, prosody: &Prosody, place: usize, host: &str, odd_names: bool) {
         let at = Part::Host(place);
         self.shared(prosody, at, host);
-        self.http_host(prosody, at, host, &domain);
         let modules = prosody.config.modules(host);
-        let has = |name: &str| modules.iter().any(|module| module == name);
-        if has("invites_page") && !has("invites_register_web") {
+        if modules.contains("invites_page") && !modules.contains("invites_register_web") {
             self.option(
                 at,
                 "registration_form",
@@ -342,7 +365,7 @@ impl<'a> Draft<'a> {
                 "invites_register_web is not among the modules of this host",
             );
         }
-        if odd_names.iter().any(|odd| odd.as_str() == domain) {
+        if odd_names {
             self.option(
                 at,
                 "usernames",
@@ -350,19 +373,21 @@ impl<'a> Draft<'a> {
                 "there are invites for names with other characters than a-z 0-9 . _ -",
             );
         }
-        self.xmpp(prosody, place, host, &domain);
     }
 
-    /// Links begin with another name than the host's, so requests come with that name.
-    fn http_host(&mut self, prosody: &Prosody, at: Part, host: &str, domain: &str) {
-        if prosody.config.get(host, "http_host").is_some() {
-            return;
+    /// The name that requests for a host come with: Prosody's option, or the name that links begin
+    /// with if that is another than the host's.
+    fn http_host(&mut self, prosody: &Prosody, place: usize, host: &str) {
+        let at = Part::Host(place);
+        if let Some(setting) = prosody.config.get(host, "http_host") {
+            let value = one_text(&setting.value);
+            return self.option(at, "http_host", &value, &origin(setting));
         }
         let url = prosody.config.text(host, "http_external_url");
         let name = url
             .and_then(|url| url.parse::<::http::Uri>().ok())
             .and_then(|url| url.host().map(str::to_ascii_lowercase));
-        if let Some(name) = name.filter(|name| name != domain) {
+        if let Some(name) = name.filter(|name| *name != self.hosts[place].header) {
             self.option(
                 at,
                 "http_host",
@@ -375,17 +400,17 @@ impl<'a> Draft<'a> {
     /// Where the host's clients connect, seen from this machine.
     fn xmpp(&mut self, prosody: &Prosody, place: usize, host: &str, domain: &str) {
         let at = Part::Xmpp(place);
-        let first = |name: &str, default: Option<u64>| match prosody.config.global(name) {
-            Some(setting) => (numbers(&setting.value)[0].as_u64(), origin(setting)),
+        let first = |name: &str, default: Option<u16>| match prosody.config.global(name) {
+            Some(setting) => (ports(setting).0.first().copied(), origin(setting)),
             None => (default, "Prosody's default".to_owned()),
         };
         let interface = ["c2s_interfaces", "interfaces"]
             .iter()
             .find_map(|name| prosody.config.global(name))
-            .and_then(|setting| texts(&setting.value).into_iter().next())
+            .and_then(|setting| items(&setting.value).into_iter().next())
             .filter(|address| !matches!(address.as_str(), "*" | "0.0.0.0" | "::"))
             .unwrap_or_else(|| "127.0.0.1".to_owned());
-        let address = |port: u64| {
+        let address = |port: u16| {
             if interface.contains(':') {
                 format!("[{interface}]:{port}")
             } else {
@@ -441,7 +466,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-fn origin(setting: &Setting) -> String {
+pub(super) fn origin(setting: &Setting) -> String {
     let host = match setting.host.as_str() {
         "*" => "all hosts",
         host => host,
@@ -449,13 +474,30 @@ fn origin(setting: &Setting) -> String {
     format!("{} ({host})", setting.place)
 }
 
-/// A list of ports, which may be one port or a text.
-fn numbers(value: &Value) -> Value {
-    let ports: Vec<u64> = texts(value)
-        .iter()
-        .filter_map(|port| port.parse().ok())
-        .collect();
-    json!(ports)
+/// A list of ports, which may be one port or a text, and what of it are no ports.
+pub(super) fn ports(setting: &Setting) -> (Vec<u16>, Vec<String>) {
+    let mut good = Vec::new();
+    let mut bad = Vec::new();
+    for item in items(&setting.value) {
+        match item.trim().parse() {
+            Ok(port) if port > 0 => good.push(port),
+            _ => bad.push(item),
+        }
+    }
+    (good, bad)
+}
+
+/// A value as the file would have it, on one line if it has a form there at all.
+fn in_toml(value: &Value) -> String {
+    toml::Value::try_from(value).map_or_else(|_| value.to_string(), |toml| toml.to_string())
+}
+
+/// COMPAT: where Prosody wants a text, it takes numbers, and the first item of a list.
+fn one_text(value: &Value) -> Value {
+    match scalar(value) {
+        Value::Number(number) => json!(number.to_string()),
+        one => one,
+    }
 }
 
 /// What of a `password_policy` we know.

@@ -1,0 +1,3 @@
+Component "rooms.chat.example" "muc"
+	name = "Rooms"
+	modules_enabled = { "muc_mam" }

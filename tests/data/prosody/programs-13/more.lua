@@ -1,0 +1,3 @@
+from_include = "global"
+VirtualHost "included.example"
+	from_include = "host"
