@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use ::jid::NodePart;
+use idna::AsciiDenyList;
+use idna::uts46::{DnsLength, Hyphens, Uts46};
 use serde::{Deserialize, Deserializer};
 
 /// Why a text is not a localpart or a domain; reads as the rest of "… cannot be used: it …".
@@ -73,19 +75,37 @@ impl fmt::Display for Localpart {
     }
 }
 
-/// An XMPP host: lower case, U-labels, no trailing dot.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Domain(String);
+/// What a label in ASCII cannot have: all but letters, digits, hyphen and, unlike in host names, the underscore.
+const NOT_IN_LABELS: AsciiDenyList = AsciiDenyList::new(true, r##"!"#$%&'()*+,/:;<=>?@[\]^`{|}~"##);
+
+/// An XMPP host. Two are equal if they are one name, whether their labels are written as `bücher` or as
+/// `xn--bcher-kva`; but chat servers tell these spellings apart, so it is shown as it was written.
+#[derive(Debug, Clone)]
+pub struct Domain {
+    /// Lower case, U-labels, no trailing dot.
+    unicode: String,
+    /// Whether it was written with A-labels.
+    in_a_labels: bool,
+}
 
 impl Domain {
-    /// The prepared text, as it stands in addresses and streams.
+    /// What the host is known by here, in the database above all: U-labels, however it was written.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.unicode
     }
 
     /// The A-label form, for DNS and HTTP.
     pub fn ascii(&self) -> String {
-        idna::domain_to_ascii(&self.0).expect("the domain was made from this form")
+        idna::domain_to_ascii(&self.unicode).expect("the domain was made from this form")
+    }
+
+    /// The same host in its other spelling; `None` if it has one only.
+    #[must_use]
+    pub fn respelled(&self) -> Option<Self> {
+        (self.ascii() != self.unicode).then(|| Self {
+            unicode: self.unicode.clone(),
+            in_a_labels: !self.in_a_labels,
+        })
     }
 }
 
@@ -100,18 +120,45 @@ impl FromStr for Domain {
         if text.len() > 1023 {
             return Err(ParseError::TooLong);
         }
-        let ascii = idna::domain_to_ascii_strict(text).map_err(|_| ParseError::Forbidden)?;
+        let ascii = Uts46::new()
+            .to_ascii(
+                text.as_bytes(),
+                NOT_IN_LABELS,
+                Hyphens::Allow,
+                DnsLength::Verify,
+            )
+            .map_err(|_| ParseError::Forbidden)?;
         let (unicode, result) = idna::domain_to_unicode(&ascii);
         result.map_err(|_| ParseError::Forbidden)?;
-        Ok(Self(unicode))
+        let in_a_labels = text
+            .split('.')
+            .filter_map(|label| label.get(..4))
+            .any(|start| start.eq_ignore_ascii_case("xn--"));
+        Ok(Self {
+            unicode,
+            in_a_labels,
+        })
     }
 }
 
+/// As it was written, and so as the chat server knows it.
 impl fmt::Display for Domain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        if self.in_a_labels {
+            f.write_str(&self.ascii())
+        } else {
+            f.write_str(&self.unicode)
+        }
     }
 }
+
+impl PartialEq for Domain {
+    fn eq(&self, other: &Self) -> bool {
+        self.unicode == other.unicode
+    }
+}
+
+impl Eq for Domain {}
 
 impl<'de> Deserialize<'de> for Domain {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -210,17 +257,71 @@ mod tests {
     }
 
     #[test]
-    fn domains_are_lower_case_u_labels() {
-        for (text, prepared) in [
-            ("Example.COM.", Some("example.com")),
-            ("xn--bcher-kva.example", Some("bücher.example")),
-            ("bücher.example", Some("bücher.example")),
-            ("localhost", Some("localhost")),
-            ("a b", None),
-            ("", None),
+    fn a_domain_is_known_by_u_labels_and_shown_as_it_was_written() {
+        for (text, known, shown) in [
+            ("Example.COM.", "example.com", "example.com"),
+            ("localhost", "localhost", "localhost"),
+            ("bücher.example", "bücher.example", "bücher.example"),
+            ("BÜCHER.example", "bücher.example", "bücher.example"),
+            (
+                "xn--bcher-kva.example",
+                "bücher.example",
+                "xn--bcher-kva.example",
+            ),
+            (
+                "XN--BCHER-KVA.Example.",
+                "bücher.example",
+                "xn--bcher-kva.example",
+            ),
+            ("my_chat.internal", "my_chat.internal", "my_chat.internal"),
+            ("_chat.internal", "_chat.internal", "_chat.internal"),
+            ("r3--chat.example", "r3--chat.example", "r3--chat.example"),
+            ("-chat-.example", "-chat-.example", "-chat-.example"),
+            (
+                "bü_cher--.example",
+                "bü_cher--.example",
+                "bü_cher--.example",
+            ),
+            ("例え.テスト", "例え.テスト", "例え.テスト"),
+            ("i❤.example", "i❤.example", "i❤.example"),
+            ("192.0.2.1", "192.0.2.1", "192.0.2.1"),
         ] {
-            let parsed = text.parse::<Domain>().ok();
-            assert_eq!(parsed.as_ref().map(Domain::as_str), prepared, "{text}");
+            let parsed: Domain = text.parse().expect(text);
+            assert_eq!(
+                (parsed.as_str(), parsed.to_string().as_str()),
+                (known, shown)
+            );
+            // What is in databases already is found again, and no form is without the other.
+            assert_eq!(known.parse().as_ref(), Ok(&parsed), "{text}");
+            assert_eq!(parsed.ascii().parse().as_ref(), Ok(&parsed), "{text}");
+            assert!(parsed.ascii().is_ascii());
+            if let Some(other) = parsed.respelled() {
+                assert_eq!(other, parsed);
+                assert_ne!(other.to_string(), parsed.to_string());
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_no_form_for_dns_or_links_is_no_domain() {
+        let long = "x".repeat(64);
+        for text in [
+            "",
+            ".",
+            "a b",
+            "a..b",
+            "a/b",
+            "a@b",
+            "a:5222",
+            "a?b",
+            "a%b",
+            "\u{0}",
+            "xn--\u{fc}",
+            "xn--a-.example",
+            long.as_str(),
+            "bü cher.example",
+        ] {
+            assert!(text.parse::<Domain>().is_err(), "{text:?}");
         }
     }
 }

@@ -15,7 +15,8 @@ pub fn invite_uri(invite: &Invite, token: &InviteToken) -> String {
         uri.push_str(&percent_encoded(localpart.as_str()));
         uri.push('@');
     }
-    uri.push_str(invite.host.as_str());
+    // A URI, not an IRI: it goes into headers, and browsers would write a link like this anyway.
+    uri.push_str(&percent_encoded(&invite.host.to_string()));
     let action = match invite.kind {
         Kind::Account | Kind::Reset => "register",
         Kind::Contact => "roster",
@@ -96,5 +97,22 @@ mod tests {
             false,
             &format!("xmpp:n%C3%B3ra%25@chat.example?roster;{token}"),
         );
+    }
+
+    #[test]
+    fn a_host_is_spelt_as_its_chat_server_does_and_in_ascii() {
+        for (host, expected) in [
+            ("bücher.example", "b%C3%BCcher.example"),
+            ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+            ("my_chat.r3--x.internal", "my_chat.r3--x.internal"),
+        ] {
+            let mut invite = Invite::sample(Kind::Account);
+            invite.host = host.parse().expect("a domain");
+            let token = "7Hq2mZc4XwTn9BvKd1Ry5LpA".parse().expect("a token");
+            assert_eq!(
+                invite_uri(&invite, &token),
+                format!("xmpp:{expected}?register;preauth=7Hq2mZc4XwTn9BvKd1Ry5LpA")
+            );
+        }
     }
 }

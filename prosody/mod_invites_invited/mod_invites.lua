@@ -154,11 +154,11 @@ local function new_invite(kind, username, allow_registration, additional_data, t
 	ttl = tonumber(ttl or (module.get_option_period or module.get_option_number)(module, "invite_expiry") or nil);
 	ttl = ttl and ttl < math.huge and math.floor(ttl) or nil;
 	local token, created_at = new_token(), os.time();
-	local address = username and username:gsub("[^%w._~-]", function (c) return ("%%%02X"):format(c:byte()); end);
+	local address = jid.join(username, module.host):gsub("[^%w._~@-]", function (c) return ("%%%02X"):format(c:byte()); end);
 	local invite = {
 		type = kind; jid = jid.join(username, module.host); token = token; allow_registration = allow_registration;
 		additional_data = copy(additional_data or {}); reusable = reusable;
-		uri = ("xmpp:%s%s?%s;preauth=%s%s"):format(address and address.."@" or "", module.host, kind, token,
+		uri = ("xmpp:%s?%s;preauth=%s%s"):format(address, kind, token,
 			kind == "roster" and allow_registration and ";ibr=y" or "");
 		created_at = created_at; expires = created_at + (ttl or 604800); -- for handlers; the daemon decides
 	};

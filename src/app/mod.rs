@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::jid::Domain;
 use crate::store::Store;
 use crate::token::Sealer;
 use crate::xmpp;
@@ -46,7 +47,11 @@ pub struct App {
 impl App {
     /// Puts the parts together.
     pub fn new(store: Store, clock: Clock, config: Arc<Config>, sealer: Sealer) -> Self {
-        let servers = config.hosts.iter().map(server).collect();
+        let servers = config
+            .hosts
+            .iter()
+            .map(|host| server(host, &host.domain))
+            .collect();
         let lines = config.hosts.iter().map(|_| questions::Line::default());
         let lines = lines.collect();
         Self {
@@ -69,7 +74,8 @@ impl App {
     }
 }
 
-fn server(host: &crate::config::Host) -> xmpp::Server {
+/// The XMPP server of `host`, which it knows as `domain`.
+pub fn server(host: &crate::config::Host, domain: &Domain) -> xmpp::Server {
     let tls = match host.xmpp.tls {
         crate::config::file::Tls::Direct => xmpp::Tls::Direct,
         crate::config::file::Tls::Starttls => xmpp::Tls::StartTls,
@@ -79,5 +85,5 @@ fn server(host: &crate::config::Host) -> xmpp::Server {
         .address
         .clone()
         .map(|(host, port)| xmpp::Address { host, port, tls });
-    xmpp::Server::new(host.domain.to_string(), address, host.xmpp.ca_file.clone())
+    xmpp::Server::new(domain.to_string(), address, host.xmpp.ca_file.clone())
 }

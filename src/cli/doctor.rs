@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Failure, Outcome, open, postgres_address, print};
-use crate::app::App;
+use crate::app::{self, App};
 use crate::clock::{Clock, span_text};
 use crate::config::{Config, Database, Host};
 use crate::error::chain;
@@ -96,7 +96,9 @@ pub(super) async fn run(config: Config) -> Outcome {
             Err(error) => {
                 let why = chain(&error);
                 let signed_by_nobody = ["CaUsedAsEndEntity", "UnknownIssuer"];
-                let advice = if signed_by_nobody.iter().any(|word| why.contains(word)) {
+                let advice = if let Some(advice) = spelt_otherwise(&error, host).await {
+                    advice
+                } else if signed_by_nobody.iter().any(|word| why.contains(word)) {
                     format!(
                         "no known authority signed its certificate; name that certificate, or its authority, \
                          in [hosts.\"{domain}\".xmpp]: ca_file"
@@ -124,6 +126,26 @@ pub(super) async fn run(config: Config) -> Outcome {
         }
     }
     verdict(&findings)
+}
+
+/// What to change if the XMPP server does not know the host as it is written here.
+async fn spelt_otherwise(error: &xmpp::Error, host: &Host) -> Option<String> {
+    if !error.is_unknown_host() {
+        return None;
+    }
+    let domain = &host.domain;
+    if let Some(other) = domain.respelled()
+        && xmpp::probe(&app::server(host, &other)).await.is_ok()
+    {
+        return Some(format!(
+            "the server knows this host as {other}: write [hosts.\"{other}\"] in place of [hosts.\"{domain}\"]; \
+             all that is kept stays"
+        ));
+    }
+    Some(format!(
+        "that server has no host {domain}: compare [hosts.\"{domain}\"] with its own configuration, letter by \
+         letter, and look at [hosts.\"{domain}\".xmpp]: address"
+    ))
 }
 
 /// Uses that stay taken until somebody knows what came of them.

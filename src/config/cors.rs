@@ -236,12 +236,14 @@ impl<'de> Deserialize<'de> for Origins {
 fn origin<E: de::Error>(text: &str) -> Result<String, E> {
     let name = text.split_once("://").map(|(_, name)| name);
     let good = name.is_some_and(|name| !name.is_empty() && !name.contains(['/', '?', '#', ' ']));
-    if good {
-        Ok(text.to_ascii_lowercase())
-    } else {
-        Err(E::custom(format!(
+    let url = url::Url::parse(text).ok().filter(|_| good);
+    match url.map(|url| url.origin()) {
+        Some(origin @ url::Origin::Tuple(..)) => Ok(origin.ascii_serialization()),
+        // Of an app or an extension of a browser.
+        _ if good => Ok(text.to_ascii_lowercase()),
+        _ => Err(E::custom(format!(
             "{text:?} is not an origin; write for instance \"https://example.com\", without a slash at the end"
-        )))
+        ))),
     }
 }
 
@@ -303,6 +305,20 @@ mod tests {
         let text = "access_control_allow_methods = [\"OPTIONS\", \"PROPFIND\"]";
         let cors = cors(text, App::Register).expect("it is on");
         assert_eq!(cors.methods, ["OPTIONS", "PROPFIND", "GET", "POST"]);
+    }
+
+    #[test]
+    fn an_origin_is_what_browsers_make_of_it() {
+        for (text, sent) in [
+            ("https://A.example", "https://a.example"),
+            ("https://a.example:443", "https://a.example"),
+            ("https://bücher.example", "https://xn--bcher-kva.example"),
+            ("capacitor://localhost", "capacitor://localhost"),
+        ] {
+            let text = format!("access_control_allow_origins = \"{text}\"\n");
+            let origins = cors(&text, App::AdminApi).map(|cors| cors.origins);
+            assert_eq!(origins, Some(Origins::Only(vec![sent.into()])));
+        }
     }
 
     #[test]

@@ -366,20 +366,25 @@ impl<'de> Deserialize<'de> for Period {
     }
 }
 
-/// An `http:` or `https:` URL.
+/// An `http:` or `https:` URL, in ASCII whatever was written: the host in A-labels, without the scheme's own port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url(pub String);
 
 impl<'de> Deserialize<'de> for Url {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
-        let known = text.parse::<::http::Uri>().ok().filter(|uri| {
-            matches!(uri.scheme_str(), Some("http" | "https"))
-                && uri.host().is_some()
-                && uri.query().is_none()
+        // Other spellings, such as `https:example.com`, are bent into shape by that library.
+        let has_host = text
+            .split_once("://")
+            .is_some_and(|(_, rest)| !rest.starts_with('/'));
+        let known = url::Url::parse(&text).ok().filter(|url| {
+            has_host
+                && matches!(url.scheme(), "http" | "https")
+                && url.query().is_none()
+                && url.fragment().is_none()
         });
         match known {
-            Some(_) => Ok(Self(text)),
+            Some(url) => Ok(Self(url.into())),
             None => Err(de::Error::custom(format!(
                 "{text:?} is not a web address; write for instance \"https://example.com/\""
             ))),

@@ -25,6 +25,7 @@ use crate::invite::{Kind, Lifetime};
 use crate::jid::Domain;
 use crate::secret::Secret;
 use crate::text;
+use crate::uri::percent_encoded;
 
 /// Where the file is if nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/invited/invited.toml";
@@ -370,7 +371,7 @@ impl Config {
                 known: self
                     .hosts
                     .iter()
-                    .map(|host| host.domain.as_str())
+                    .map(|host| host.domain.to_string())
                     .collect::<Vec<_>>()
                     .join(", "),
             })
@@ -395,10 +396,9 @@ impl Host {
             None => domain.ascii(),
         };
         let lacks_external_url = options.http_external_url.is_none();
-        let base_url = options.http_external_url.map_or_else(
-            || links.base_url(&http_host),
-            |Url(url)| without_usual_port(&url),
-        );
+        let base_url = options
+            .http_external_url
+            .map_or_else(|| links.base_url(&http_host), |Url(url)| url);
         let address = match &xmpp.address {
             Some(text) => Some(host_and_port(text).ok_or_else(|| {
                 complaint(
@@ -422,7 +422,10 @@ impl Host {
         let mounted = |path: Option<file::MountPath>, default: &str| {
             path.map_or_else(
                 || default.to_owned(),
-                |path| path.0.replace("$host", domain.as_str()),
+                |path| {
+                    path.0
+                        .replace("$host", &percent_encoded(&domain.to_string()))
+                },
             )
         };
         let paths = Paths {
@@ -569,25 +572,13 @@ impl Links {
     }
 }
 
-/// `https://example.com/chat` of `https://example.com:443/chat`.
-fn without_usual_port(url: &str) -> String {
-    let (start, usual) = match url.split_once("://") {
-        Some(("https", _)) => ("https://".len(), ":443"),
-        _ => ("http://".len(), ":80"),
-    };
-    let end = url[start..].find('/').map_or(url.len(), |end| start + end);
-    let (authority, path) = url.split_at(end);
-    format!(
-        "{}{path}",
-        authority.strip_suffix(usual).unwrap_or(authority)
-    )
-}
-
 fn host_and_port(text: &str) -> Option<(String, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     let port = port.parse().ok()?;
     let unbracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     let host = unbracketed.unwrap_or(host);
-    let good = !host.is_empty() && (!host.contains(':') || host.parse::<IpAddr>().is_ok());
-    good.then(|| (host.to_owned(), port))
+    if host.parse::<IpAddr>().is_ok() {
+        return Some((host.to_owned(), port));
+    }
+    Some((host.parse::<Domain>().ok()?.ascii(), port))
 }

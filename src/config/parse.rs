@@ -35,7 +35,9 @@ impl Parsed {
                 .http_host
                 .as_ref()
                 .or(self.global.http_host.as_ref());
-            let name = name.map_or_else(|| host.domain.ascii(), |name| name.to_ascii_lowercase());
+            // A name that is none is refused later.
+            let name = name.and_then(|name| name.parse().ok());
+            let name = name.as_ref().unwrap_or(&host.domain).ascii();
             options.https_ssl.is_some() || options.ssl.is_some() || index.find(&name).is_some()
         };
         certificates.default_for(HTTPS_PORT, &index).is_some() || self.hosts.iter().any(of_host)

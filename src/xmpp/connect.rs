@@ -82,8 +82,8 @@ pub(super) async fn open(server: &Server, budget: &Budget) -> Result<Opened, Err
 
 /// One domain in the forms that each part wants.
 struct Names<'a> {
-    /// U-labels, in the stream.
-    unicode: &'a str,
+    /// As the server writes it, in the stream.
+    stream: &'a str,
     /// A-labels, in DNS.
     ascii: String,
     /// A-labels or an IP address, in the certificate.
@@ -98,7 +98,7 @@ impl<'a> Names<'a> {
             .unwrap_or(domain);
         if let Ok(ip) = literal.parse::<IpAddr>() {
             return Ok(Self {
-                unicode: domain,
+                stream: domain,
                 ascii: ip.to_string(),
                 certificate: ServerName::from(ip),
             });
@@ -106,7 +106,7 @@ impl<'a> Names<'a> {
         let ascii = idna::domain_to_ascii(domain).map_err(|_| Cause::Domain)?;
         let certificate = ServerName::try_from(ascii.clone()).map_err(|_| Cause::Domain)?;
         Ok(Self {
-            unicode: domain,
+            stream: domain,
             ascii,
             certificate,
         })
@@ -201,7 +201,7 @@ async fn open_address(
 
     if tls == Tls::StartTls {
         let starttls = async {
-            let (stream, offers) = Stream::open(tcp, names.unicode).await?;
+            let (stream, offers) = Stream::open(tcp, names.stream).await?;
             if !offers.starttls {
                 stream.close().await;
                 return Err(Cause::NoStartTls);
@@ -220,7 +220,7 @@ async fn open_address(
         .await
         .map_err(|cause| (Step::Tls, cause))?;
     budget
-        .step(FEATURES, Stream::open(encrypted, names.unicode))
+        .step(FEATURES, Stream::open(encrypted, names.stream))
         .await
         .map_err(|cause| (Step::Features, cause))
 }
@@ -232,9 +232,21 @@ mod tests {
     #[test]
     fn a_domain_has_a_form_for_each_part() {
         let names = Names::new("bücher.example").expect("a domain");
-        assert_eq!(names.unicode, "bücher.example");
+        assert_eq!(names.stream, "bücher.example");
         assert_eq!(names.ascii, "xn--bcher-kva.example");
         assert_eq!(names.certificate.to_str(), "xn--bcher-kva.example");
+    }
+
+    #[test]
+    fn a_stream_is_opened_in_the_spelling_of_its_server() {
+        let names = Names::new("xn--bcher-kva.example").expect("a domain");
+        assert_eq!(names.stream, "xn--bcher-kva.example");
+        assert_eq!(names.certificate.to_str(), "xn--bcher-kva.example");
+        for host in ["my_chat.internal", "r3--chat.example"] {
+            let names = Names::new(host).expect("a domain");
+            assert_eq!(names.certificate.to_str(), host);
+        }
+        assert!(matches!(Names::new("-chat-.example"), Err(Cause::Domain)));
     }
 
     #[test]

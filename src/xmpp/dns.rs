@@ -10,7 +10,7 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::rr::RData;
+use hickory_resolver::proto::rr::{Name, RData};
 
 use super::error::Cause;
 use super::{Address, Tls};
@@ -83,6 +83,7 @@ async fn find_records(
     name: String,
     tls: Tls,
 ) -> Result<Vec<Record>, Cause> {
+    let name = Name::from_ascii(name).map_err(|error| Cause::Dns(error.to_string()))?;
     let lookup = match resolver.srv_lookup(name).await {
         Ok(lookup) => lookup,
         Err(error) if is_no_records(&error) => return Ok(Vec::new()),

@@ -72,6 +72,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the server was reached, but does not have this domain in this spelling (RFC 6120 §4.9.3.6).
+    pub fn is_unknown_host(&self) -> bool {
+        matches!(self, Self::Unreachable { cause: Cause::Stream { condition, .. }, .. } if condition == "host-unknown")
+    }
+
     /// Drops a server's text that contains one of the secrets.
     pub(super) fn without_text_naming(mut self, secrets: &[&str]) -> Self {
         let text = match &mut self {
@@ -168,7 +173,7 @@ pub enum Cause {
     #[error("{0}")]
     Dns(String),
     /// The domain is none.
-    #[error("this domain has no form for DNS")]
+    #[error("no certificate can be for a domain like this")]
     Domain,
     /// The network failed.
     #[error("{0}")]

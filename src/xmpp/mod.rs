@@ -67,7 +67,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// `domain` is the prepared U-label form. Without an `address` the server is looked up in DNS;
+    /// `domain` is as the server writes it. Without an `address` the server is looked up in DNS;
     /// without a `ca_file` the roots of the operating system count.
     pub fn new(domain: String, address: Option<Address>, ca_file: Option<PathBuf>) -> Self {
         Self {

@@ -1,4 +1,4 @@
-"""Which names and passwords are good is the chat server's matter, by the page as by an app, and what is kept is alike."""
+"""Which names and passwords are good is the chat server's matter, by the page as by an app; both keep the same."""
 
 import hashlib
 import hmac

@@ -82,6 +82,41 @@ fn wrong_values_are_told_with_their_key() {
 }
 
 #[test]
+fn what_is_no_web_address_is_refused() {
+    for url in [
+        "example.com",
+        "//example.com/",
+        "https:example.com",
+        "https:///example.com",
+        "ftp://example.com/",
+        "https://exa mple.com/",
+        "https://example.com/?a",
+        "https://example.com/#a",
+        "https://",
+        "https://xn--a-/",
+    ] {
+        check(
+            &format!("http_external_url = \"{url}\"\n[hosts.\"a.example\"]"),
+            &format!(
+                "invited.toml:1: http_external_url: \"{url}\" is not a web address; write for instance \"https://example.com/\""
+            ),
+        );
+    }
+}
+
+#[test]
+fn a_host_with_an_umlaut_has_paths_and_an_address_in_ascii() {
+    let text = "http_paths = { invites_page = \"/$host/i\" }\n[hosts.\"bücher.example\"]\n\
+                [hosts.\"bücher.example\".xmpp]\naddress = \"bücher.example:5222\"";
+    let config = Config::parse(Path::new("invited.toml"), text).expect("it is good");
+    let host = config.host("xn--bcher-kva.example").expect("it is there");
+    assert_eq!(host.http_host, "xn--bcher-kva.example");
+    assert_eq!(host.paths.invites_page, "/b%C3%BCcher.example/i");
+    let place = Some(("xn--bcher-kva.example".to_owned(), 5222));
+    assert_eq!(host.xmpp.address, place);
+}
+
+#[test]
 fn an_option_in_a_host_wins() {
     let text = "invite_expiry = 60\nsite_name = \"All\"\n[hosts.\"a.example\"]\ninvite_expiry = \"2 days\"\n[hosts.\"b.example\"]";
     let config = Config::parse(Path::new("invited.toml"), text).expect("it is good");

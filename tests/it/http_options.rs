@@ -140,6 +140,22 @@ fn links_are_https_if_it_is_on_and_show_unusual_ports() {
         "http_external_url = \"http://a.example:443/\"",
         "http://a.example:443",
     );
+    check_url(
+        "http_external_url = \"https://bücher.example/\"",
+        "https://xn--bcher-kva.example",
+    );
+    check_url(
+        "http_external_url = \"https://Bücher.example:5281/Чат/\"",
+        "https://xn--bcher-kva.example:5281/%D0%A7%D0%B0%D1%82",
+    );
+    check_url(
+        "http_external_url = \"https://my_chat.internal/\"",
+        "https://my_chat.internal",
+    );
+    check_url(
+        "https_ports = [443]\nhttp_host = \"bücher.example\"",
+        "https://xn--bcher-kva.example",
+    );
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub(super) async fn bearer(
     };
     let answer = async {
         let secret = tokio::fs::read_to_string(&config.bridge.secret_file).await?;
-        let question = json!({"host": host.domain.as_str(), "token": token});
+        let question = json!({"host": host.domain.to_string(), "token": token});
         let answer = ask(&url.parse()?, secret.trim(), question.to_string()).await?;
         let answer: Answer = serde_json::from_slice(&answer)?;
         let username = answer.username.map(|name| name.parse()).transpose()?;

@@ -52,7 +52,7 @@ async fn show(site: &Site, peer: Peer, token: &str) -> Result<Value, Error> {
     let (invite, token) = find(site, peer, token).await?;
     let mut answer = json::invite(site, &invite, &token);
     answer["site_name"] = json!(site.host().site_name);
-    answer["domain"] = json!(site.host().domain.as_str());
+    answer["domain"] = json!(site.host().domain.to_string());
     answer["token"] = json!(token.expose());
     if invite.kind == Kind::Reset {
         answer["reset"] = json!(invite.fixed_name().map(Localpart::as_str));

@@ -75,7 +75,7 @@ impl InviteView {
 fn base_context(site: &Site) -> minijinja::Value {
     context! {
         site_name => site.host().site_name.as_str(),
-        host => site.host().domain.as_str(),
+        host => site.host().domain.to_string(),
         lang => "en",
         assets => site.assets(),
         webchat_url => site.host().webchat_url.as_deref(),

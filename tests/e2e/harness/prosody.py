@@ -89,6 +89,7 @@ class Prosody(Server):
             self.plugin_paths.insert(0, ours)
         self.modules = [*MODULES, *modules]
         self.options = options or {}
+        self.more_hosts = ""
         self.log_level = log_level
         self.port = free_port()
         self.http_port = free_port()
@@ -171,6 +172,7 @@ class Prosody(Server):
                 key=_text(self.certificates.key),
                 options="\n".join(f"{name} = {_text(value)}" for name, value in self.options.items()),
             )
+            + self.more_hosts
         )
 
 

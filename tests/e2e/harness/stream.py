@@ -34,22 +34,24 @@ class Answer:
 class Stream:
     """A client stream over STARTTLS, before authentication."""
 
-    def __init__(self, reader, writer):
+    def __init__(self, reader, writer, host):
         self._reader = reader
         self._writer = writer
+        self._host = host
         self._requests = 0
         self._parser = None
         self._stanzas = []
         self.features = None
 
     @classmethod
-    async def open(cls, port, authority):
-        stream = cls(*await asyncio.open_connection("127.0.0.1", port))
+    async def open(cls, port, authority, host="localhost"):
+        stream = cls(*await asyncio.open_connection("127.0.0.1", port), host)
         await stream._greet()
         await stream._send(f"<starttls xmlns='{TLS[1:-1]}'/>")
         answer = await stream._next()
         assert answer.tag == f"{TLS}proceed", answer.tag
-        await stream._writer.start_tls(ssl.create_default_context(cafile=authority), server_hostname="localhost")
+        name = host.encode("idna").decode()
+        await stream._writer.start_tls(ssl.create_default_context(cafile=authority), server_hostname=name)
         await stream._greet()
         return stream
 
@@ -82,7 +84,7 @@ class Stream:
 
     async def _send_iq(self, payload):
         self._requests += 1
-        await self._send(f"<iq type='set' id='r{self._requests}' to='localhost'>{payload}</iq>")
+        await self._send(f"<iq type='set' id='r{self._requests}' to='{self._host}'>{payload}</iq>")
 
     async def _answer(self):
         answer = await self._next()
@@ -98,7 +100,7 @@ class Stream:
         self._parser = ElementTree.XMLPullParser(["start", "end"])
         self._depth = 0
         await self._send(
-            "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' "
+            f"<?xml version='1.0'?><stream:stream to='{self._host}' version='1.0' xmlns='jabber:client' "
             "xmlns:stream='http://etherx.jabber.org/streams'>"
         )
         self.features = await self._next()
