@@ -287,6 +287,13 @@ fn prepare_data_path(config: &Config) -> Result<(), Failure> {
     if config.data_path.is_dir() {
         return Ok(());
     }
+    if config.data_path.exists() {
+        return Err(Failure::Usage(format!(
+            "{}: data_path: {} is a file; name a folder, in which the database and secrets are to lie",
+            config.path.display(),
+            config.data_path.display()
+        )));
+    }
     std::fs::DirBuilder::new()
         .mode(0o700)
         .create(&config.data_path)
@@ -380,7 +387,7 @@ fn check(config: &Config) -> Outcome {
     let hosts: Vec<_> = config
         .hosts
         .iter()
-        .map(|host| host.domain.as_str())
+        .map(|host| host.domain.to_string())
         .collect();
     print(&format!(
         "{} is good; hosts: {}",

@@ -16,7 +16,8 @@ pub(super) struct Proxies {
 }
 
 /// The client that `peer` is, or speaks for. Proxies are believed only as far as trusted ones wrote
-/// it: the right-most address that is not a trusted proxy's is the client.
+/// it: the right-most address that is not a trusted proxy's is the client, and the scheme that stands with it is the
+/// client's.
 pub(super) fn client(peer: Peer, headers: &HeaderMap, proxies: &Proxies) -> Peer {
     let is_trusted = |ip: IpAddr| proxies.trusted.iter().any(|network| network.contains(&ip));
     if !is_trusted(peer.ip) {
@@ -33,11 +34,6 @@ pub(super) fn client(peer: Peer, headers: &HeaderMap, proxies: &Proxies) -> Peer
             None => break,
         }
     }
-    if proxies.legacy {
-        client.https |= headers
-            .get("x-forwarded-proto")
-            .is_some_and(|proto| proto == "https");
-    }
     client
 }
 
@@ -50,14 +46,41 @@ struct Hop {
 
 fn hops(headers: &HeaderMap, legacy: bool) -> Vec<Hop> {
     if legacy {
-        return values(headers, &HeaderName::from_static("x-forwarded-for"))
-            .flat_map(|value| value.split(','))
-            .map(|hop| Hop {
+        let list = |name: &'static str| -> Vec<&str> {
+            values(headers, &HeaderName::from_static(name))
+                .flat_map(|value| value.split(','))
+                .map(str::trim)
+                .collect()
+        };
+        let (addresses, schemes) = (list("x-forwarded-for"), list("x-forwarded-proto"));
+        // From the nearest: a proxy that adds to one list may replace the other, so the
+        // left-most scheme is that of all who are farther away.
+        let scheme = |back: usize| {
+            let farthest = schemes.len().checked_sub(1)?;
+            match schemes[farthest - back.min(farthest)] {
+                scheme if scheme.eq_ignore_ascii_case("https") => Some(true),
+                scheme if scheme.eq_ignore_ascii_case("http") => Some(false),
+                _ => None,
+            }
+        };
+        let mut hops: Vec<Hop> = addresses
+            .iter()
+            .rev()
+            .enumerate()
+            .map(|(back, address)| Hop {
                 // Some balancers add the port.
-                ip: node(hop.trim()),
-                https: None,
+                ip: node(address),
+                https: scheme(back),
             })
+            .rev()
             .collect();
+        if hops.is_empty() {
+            hops.push(Hop {
+                ip: None,
+                https: scheme(0),
+            });
+        }
+        return hops;
     }
     values(headers, &axum::http::header::FORWARDED)
         .flat_map(|value| unquoted_split(value, ','))
@@ -163,6 +186,37 @@ mod tests {
         let proto = [("x-forwarded-proto", "https")];
         check(true, "127.0.0.1", &proto, ("127.0.0.1", true));
         check(true, "203.0.113.9", &proto, ("203.0.113.9", false));
+    }
+
+    #[test]
+    fn of_several_schemes_the_one_that_belongs_to_the_client_counts() {
+        for (addresses, schemes, expected) in [
+            // Each proxy added what it saw.
+            ("198.51.100.1, 10.1.2.3", &["https, http"][..], true),
+            ("198.51.100.1, 10.1.2.3", &["https", "http"], true),
+            ("198.51.100.1, 10.1.2.3", &["http, https"], false),
+            // One proxy; what stands before its word is the client's own.
+            ("198.51.100.1", &["https, http"], false),
+            ("6.6.6.6, 198.51.100.1", &["https, http"], false),
+            ("198.51.100.1", &["http, https"], true),
+            // One scheme for the whole way.
+            ("198.51.100.1, 10.1.2.3, 10.4.5.6", &["https"], true),
+            ("198.51.100.1, 10.1.2.3, 10.4.5.6", &["HTTPS"], true),
+            ("198.51.100.1, 10.1.2.3, 10.4.5.6", &["http"], false),
+            (
+                "198.51.100.1, 10.1.2.3, 10.4.5.6",
+                &["http, https, http"],
+                false,
+            ),
+            ("198.51.100.1", &["ftp"], false),
+            ("198.51.100.1", &[""], false),
+        ] {
+            let mut given = vec![("x-forwarded-for", addresses)];
+            given.extend(schemes.iter().map(|scheme| ("x-forwarded-proto", *scheme)));
+            check(true, "127.0.0.1", &given, ("198.51.100.1", expected));
+        }
+        let two = [("x-forwarded-proto", "https, http")];
+        check(true, "127.0.0.1", &two, ("127.0.0.1", false));
     }
 
     #[track_caller]

@@ -364,11 +364,16 @@ impl Front {
 
     /// Answers a request whose body is complete; that to [`api::BULK`] may still be on its way.
     pub async fn dispatch(&self, mut request: Request, peer: Peer) -> Response {
+        let name = match host_name(&request) {
+            Ok(name) => name,
+            Err(why) => return self.refuse(request.uri(), &Error::BadRequest(why)),
+        };
+        // The same for every host.
         if let Some(name) = request.uri().path().strip_prefix("/rocks/") {
             return self.0.rocks.serve(request.method(), name);
         }
         let default = self.0.default.as_ref();
-        let door = match host_name(&request) {
+        let door = match name {
             Some(name) => self.0.doors.get(&name).or(default),
             // The header came with HTTP/1.1 (RFC 9112 §3.2).
             None if request.version() == Version::HTTP_10 && default.is_some() => default,
@@ -469,17 +474,31 @@ fn media_type(headers: &HeaderMap) -> String {
         .to_ascii_lowercase()
 }
 
-/// The name in the `Host` header or the address, in lower case and without the port.
-fn host_name(request: &Request) -> Option<String> {
-    let text = match request.uri().host() {
-        Some(host) => host,
-        None => request.headers().get(header::HOST)?.to_str().ok()?,
+/// The one name that the request is for: in the `Host` header, in the address, or in both.
+fn host_name(request: &Request) -> Result<Option<String>, &'static str> {
+    let mut headers = request.headers().get_all(header::HOST).iter();
+    let header = match (headers.next(), headers.next()) {
+        // RFC 9112 §3.2. Whoever stands before us may have looked at the other one.
+        (_, Some(_)) => return Err("The request has several Host headers."),
+        (Some(text), None) => Some(text.to_str().map_err(|_| "The Host header is no name.")?),
+        (None, None) => None,
     };
+    let (header, address) = (header.map(bare_name), request.uri().host().map(bare_name));
+    match (header, address) {
+        (Some(header), Some(address)) if header != address => {
+            Err("The Host header and the address name different hosts.")
+        }
+        (header, address) => Ok(address.or(header)),
+    }
+}
+
+/// A name in lower case, without port and final dot.
+fn bare_name(text: &str) -> String {
     let name = match text.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => text,
     };
-    Some(name.trim_end_matches('.').to_ascii_lowercase())
+    name.trim_end_matches('.').to_ascii_lowercase()
 }
 
 /// Whether a path is that of an app, or below it.

@@ -269,6 +269,19 @@ fn a_whole_address_is_taken_for_a_name_and_one_elsewhere_explained() {
 }
 
 #[test]
+fn a_data_path_that_is_a_file_is_called_one() {
+    let shell = Shell::new();
+    std::fs::write(shell.0.path().join("data"), "").expect("a file");
+    for words in [&["invite", "create", "example.com"][..], &["serve"]] {
+        let (code, _, errors) = shell.run(words);
+        assert_eq!(code, 2);
+        let path = shell.0.path().join("data");
+        let says = format!("data_path: {} is a file; name a folder", path.display());
+        assert!(errors.contains(&says), "{errors}");
+    }
+}
+
+#[test]
 fn an_invite_is_changed_and_restored() {
     let shell = Shell::new();
     let run = |words: &[&str]| shell.run(&[&["invite"], words].concat());

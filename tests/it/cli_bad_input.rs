@@ -65,7 +65,7 @@ fn a_bad_option_of_an_invite_is_named_and_nothing_is_stored() {
     for (option, value, what) in [
         ("--username", "", "--username"),
         ("--username", "a b", "--username"),
-        ("--username", "theo@example.com", "--username"),
+        ("--username", "theo@other.example", "--username"),
         ("--username", "th\u{435}o", "username: "),
         ("--username", long_name.as_str(), "--username"),
         ("--max-uses", "0", "--max-uses"),

@@ -11,6 +11,7 @@ mod compat;
 mod config;
 mod database_address;
 mod history;
+mod host_headers;
 mod http_options;
 mod import;
 mod import_config;

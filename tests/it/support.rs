@@ -203,10 +203,35 @@ impl TestServer {
         headers: &[(&str, &str)],
         body: impl Into<Body>,
     ) -> Answer {
+        let is_host = |(name, _): &(&str, &str)| *name == "Host";
+        let headers = if headers.iter().any(is_host) {
+            headers.to_vec()
+        } else {
+            [&[("Host", "chat.example")], headers].concat()
+        };
+        self.send_bare_from(ip, method, path, &headers, body).await
+    }
+
+    /// A request from 192.0.2.1 with these headers and no other.
+    pub(crate) async fn send_bare(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        self.send_bare_from("192.0.2.1", method, path, headers, "")
+            .await
+    }
+
+    async fn send_bare_from(
+        &self,
+        ip: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
-        if !headers.iter().any(|(name, _)| *name == "Host") {
-            request = request.header("Host", "chat.example");
-        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
