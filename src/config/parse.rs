@@ -95,7 +95,7 @@ impl<'a> Reader<'a> {
 
     fn hosts(&self, hosts: Spanned<DeValue<'a>>) -> Result<Vec<ParsedHost>, Error> {
         let mut parsed: Vec<ParsedHost> = Vec::new();
-        let mut written: BTreeMap<Domain, (String, usize)> = BTreeMap::new();
+        let mut written: BTreeMap<String, (String, usize)> = BTreeMap::new();
         let mut tables: Vec<_> = self.table(hosts)?.into_inner().into_iter().collect();
         tables.sort_by_key(|(name, _)| name.span().start);
         for (name, value) in tables {
@@ -103,7 +103,8 @@ impl<'a> Reader<'a> {
             let domain: Domain = text
                 .parse()
                 .map_err(|why| self.at(&name.span(), &format!("the host {text:?} {why}")))?;
-            let first = written.insert(domain.clone(), (text.clone(), self.line(&name.span())));
+            let place = (text.clone(), self.line(&name.span()));
+            let first = written.insert(domain.as_str().to_owned(), place);
             if let Some((first, line)) = first {
                 return Err(self.at(
                     &name.span(),
