@@ -278,13 +278,17 @@ def test_the_default_host_answers_for_unknown_ones(make):
         assert "b.example" in desk.curl(https(desk, host="elsewhere.example"), "--insecure").body
 
 
+OLD_CLIENT = ["--http1.0", "--header", "Host:"]
+
+
 def test_a_client_of_old_gets_the_default_host_without_a_header(make):
-    old = ["--http1.0", "--header", "Host:"]
     with make('http_default_host = "b.example"') as desk:
-        assert "b.example" in desk.curl(plain(desk), *old).body
+        assert "b.example" in desk.curl(plain(desk), *OLD_CLIENT).body
         assert desk.curl(plain(desk), "--header", "Host:").status == 400
-    with make() as desk:
-        assert desk.curl(plain(desk), *old).status == 400
+
+
+def test_a_client_of_old_is_refused_where_no_host_is_the_default(desk):
+    assert desk.curl(plain(desk), *OLD_CLIENT).status == 400
 
 
 def test_a_host_answers_under_its_http_host(make):
