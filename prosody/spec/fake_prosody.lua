@@ -135,6 +135,7 @@ function fake_prosody.new(generation, options)
 	fake.prosody = prosody;
 
 	local module = { host = "chat.example"; name = "invites" };
+	fake.module = module;
 	local environment = setmetatable({
 		module = module; prosody = prosody;
 		require = function (name) return assert(fakes[name], "not faked: "..name); end;

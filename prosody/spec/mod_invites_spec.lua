@@ -52,6 +52,25 @@ for _, generation in ipairs(fake_prosody.generations) do
 				assert_denies(fake_prosody.new(generation):load());
 			end);
 
+			it("at a host that the daemon does not know, which is an error unless it is the one that Debian brings", function ()
+				for host, expected in pairs({ ["chat.example"] = "error", localhost = "info" }) do
+					local fake = fake_prosody.new(generation);
+					fake.module.host = host;
+					fake.daemon = function ()
+						return 404, {
+							code = "unknown_host"; detail = "There is no such host";
+							xmpp = { type = "cancel"; condition = "item-not-found" };
+						};
+					end;
+					assert_denies(fake:load());
+					local level;
+					for _, line in ipairs(fake.logged) do
+						if line.text:find("does not know this host", 1, true) then level = line.level; end
+					end
+					assert.equal(expected, level);
+				end
+			end);
+
 			local parts = {
 				"invited_accounts"; "invited_adhoc"; "invited_bridge"; "invited_commands"; "invited_connection";
 				"invited_questions"; "invited_upkeep";

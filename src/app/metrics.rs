@@ -18,6 +18,8 @@ pub struct Metrics {
     pub confirmed: Counter,
     pub released: Counter,
     pub keys_refused: Counter,
+    /// Addresses that speak for others without being trusted proxies.
+    pub strangers: Counter,
     /// By host.
     last_question: Family<[(&'static str, String); 1], Gauge>,
 }
@@ -49,6 +51,10 @@ impl Metrics {
             ),
             released: counter("reservations_released", "Uses given back"),
             keys_refused: counter("keys_refused", "Requests without a good API key"),
+            strangers: counter(
+                "untrusted_proxies",
+                "Addresses that spoke for others and are not in trusted_proxies",
+            ),
             registry,
         }
     }

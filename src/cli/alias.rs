@@ -1,6 +1,8 @@
 //! `invited mod_invites …` and `invited mod_invites_api …`, as `prosodyctl` has them, so that
 //! scripts and documents written for it hold. Where Prosody forgets to fail, these fail.
 
+use std::path::PathBuf;
+
 use super::{Failure, Outcome, block_on, key, known, open, print};
 use crate::app::By;
 use crate::config::{self, Config};
@@ -13,6 +15,25 @@ const USAGE: &str = "Usage:
  invited mod_invites_api delete HOST KEY_ID
  invited mod_invites_api list HOST
 ";
+
+/// Takes `--config FILE` out of words that belong to Prosody's command otherwise: wherever ours may
+/// name the file, these may, too.
+pub(super) fn take_config(words: &mut Vec<String>) -> Result<Option<PathBuf>, Failure> {
+    let Some(at) = words
+        .iter()
+        .position(|word| word == "--config" || word.starts_with("--config="))
+    else {
+        return Ok(None);
+    };
+    let option = words.remove(at);
+    if let Some((_, path)) = option.split_once('=') {
+        return Ok(Some(path.into()));
+    }
+    if at == words.len() {
+        return Err(Failure::Usage("--config needs a file".into()));
+    }
+    Ok(Some(words.remove(at).into()))
+}
 
 pub(super) fn mod_invites_api(
     words: &[String],

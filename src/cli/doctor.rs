@@ -40,10 +40,7 @@ pub(super) async fn run(config: Config) -> Outcome {
         Err(why) => findings.bad(&why, "this keeps the daemon from starting")?,
     }
     for doubt in config.doubts() {
-        findings.bad(
-            &doubt,
-            "if a proxy in front does the rest already, all is well",
-        )?;
+        findings.bad(&doubt, "if that is as you want it, all is well")?;
     }
     let app = match open(config).await {
         Ok(app) => app,
@@ -77,6 +74,13 @@ pub(super) async fn run(config: Config) -> Outcome {
         Ok(_) => ask(listen, "/metrics").await.map(|(_, body)| body).ok(),
         Err(_) => None,
     };
+    let strangers = metrics.as_deref().map_or(0, bridge::untrusted_proxies);
+    if strangers > 0 {
+        print(&format!(
+            "note     {strangers} address(es) speak for others (X-Forwarded-For) and are not in trusted_proxies\n         \
+             the log names them; until your proxy is there, all its clients count as one"
+        ))?;
+    }
     let now = Clock::System.now();
     for (host, server) in app.config.hosts.iter().zip(app.servers()) {
         let domain = &host.domain;

@@ -65,6 +65,7 @@ pub(super) enum Command {
         common: Common,
     },
     /// List the invites of a host, oldest first; times are UTC.
+    #[command(visible_alias = "ls")]
     List {
         /// The XMPP host.
         host: String,
@@ -92,6 +93,7 @@ pub(super) enum Command {
         token: String,
     },
     /// Take an invite back.
+    #[command(visible_alias = "delete")]
     Revoke {
         /// The XMPP host.
         host: String,

@@ -23,6 +23,7 @@ pub(super) enum Command {
         id: String,
     },
     /// List the keys of a host.
+    #[command(visible_alias = "ls")]
     List {
         /// The XMPP host.
         host: String,

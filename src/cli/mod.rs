@@ -15,6 +15,7 @@ mod migrate_store;
 mod plugin;
 mod progress;
 mod serve;
+mod service_user;
 mod user;
 
 use std::ffi::OsString;
@@ -201,7 +202,12 @@ fn complain(text: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn dispatch(arguments: Arguments) -> Outcome {
+fn dispatch(mut arguments: Arguments) -> Outcome {
+    if let Command::ModInvites { words } | Command::ModInvitesApi { words } = &mut arguments.command
+        && let Some(path) = alias::take_config(words)?
+    {
+        arguments.config = path;
+    }
     let config = || Config::load(&arguments.config);
     match arguments.command {
         Command::Backup { file } => backup::run(&config()?, &file),
@@ -210,9 +216,17 @@ fn dispatch(arguments: Arguments) -> Outcome {
             clap_complete::generate(shell, &mut Arguments::command(), "invited", &mut text);
             Ok(std::io::stdout().write_all(&text)?)
         }
-        Command::Config(ConfigCommand::Check) => check(&config()?),
+        Command::Config(ConfigCommand::Check) => {
+            let config = config()?;
+            service_user::instead(&config, &arguments.config, &["config", "check"])
+                .unwrap_or_else(|| check(&config))
+        }
         Command::Config(ConfigCommand::Example) => print(config::EXAMPLE.trim_end()),
-        Command::Doctor => block_on(doctor::run(config()?)),
+        Command::Doctor => {
+            let config = config()?;
+            service_user::instead(&config, &arguments.config, &["doctor"])
+                .unwrap_or_else(|| block_on(doctor::run(config)))
+        }
         Command::Import(command) => block_on(import::run(command, &arguments.config)),
         Command::Invite(command) => {
             let config = config()?;
@@ -435,9 +449,18 @@ fn print_table(header: &[&str], rows: &[Vec<String>]) -> Outcome {
     if on_terminal() {
         let mut table = comfy_table::Table::new();
         table.load_style(comfy_table::presets::NOTHING);
+        // Cells are folded where the terminal would cut the line, but not what people copy.
+        table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
+        table.set_width(terminal_size::terminal_size().map_or(80, |(width, _)| width.0));
         table.set_header(header);
         for row in rows {
             table.add_row(row);
+        }
+        for (at, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((0, 1));
+            if at == 0 {
+                column.set_constraint(comfy_table::ColumnConstraint::ContentWidth);
+            }
         }
         return print_as_it_is(&table.to_string());
     }

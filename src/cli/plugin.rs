@@ -46,22 +46,19 @@ fn install(folder: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Where Prosody reads its copy of the secret: the daemon's own folder is closed to it.
+const COPY: &str = "/etc/prosody/bridge.secret";
+
 fn advice(folder: &Path, config: Option<&Config>) -> String {
     let mut lines = vec![format!(
-        "The module is in {}. In Prosody's configuration:\n",
+        "The module is in {}. In Prosody's configuration, above the first VirtualHost:\n",
         folder.display()
     )];
     lines.push(format!(
         "    plugin_paths = {{ {:?} }}",
         folder.display().to_string()
     ));
-    let secret = config.map_or_else(
-        || "/var/lib/invited/bridge.secret".into(),
-        |config| config.bridge.secret_file.display().to_string(),
-    );
-    lines.push(format!(
-        "    invited_secret_file = {secret:?} -- Prosody must be able to read it"
-    ));
+    lines.push(format!("    invited_secret_file = {COPY:?}"));
     let listen = config.map(|config| config.bridge.listen);
     if let Some(listen) = listen.filter(|listen| *listen != config::file::Bridge::default().listen)
     {
@@ -70,6 +67,13 @@ fn advice(folder: &Path, config: Option<&Config>) -> String {
     lines.push(
         "    -- in modules_enabled: \"invites\", \"invites_register\", \"invites_adhoc\"".into(),
     );
-    lines.push("\nThen restart Prosody.".into());
+    let secret = config.map_or_else(
+        || "/var/lib/invited/bridge.secret".into(),
+        |config| config.bridge.secret_file.display().to_string(),
+    );
+    lines.push(format!(
+        "\nThe daemon makes the secret when it first starts. Prosody needs a copy that it can read:\n\n    \
+         install -m 640 -g prosody {secret} {COPY}\n\nThen restart Prosody."
+    ));
     lines.join("\n")
 }

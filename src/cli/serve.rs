@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
 use super::{Failure, Outcome, logging, open_by, read_or_make};
@@ -43,6 +43,8 @@ pub(super) fn run(config: Config) -> Outcome {
 }
 
 async fn serve(app: App, secret: Secret) -> Outcome {
+    // Before anybody is told that we are ready: a signal that nobody waits for ends the process.
+    let signals = Signals::new()?;
     let front = Front::new(&app).map_err(Failure::Usage)?;
     let config = Arc::clone(&app.config);
     let bridge = bind(config.bridge.listen, "bridge.listen", &config)?;
@@ -112,7 +114,7 @@ async fn serve(app: App, secret: Secret) -> Outcome {
     // No supervisor may be there to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tokio::select! {
-        ended = wait_for_end(tls) => ended?,
+        () = wait_for_end(tls, signals) => {}
         () = app.store.lost() => end_at_once(),
     }
     tracing::info!("stopping: finishing what has begun");
@@ -166,17 +168,31 @@ fn has_ipv6() -> bool {
     std::net::TcpListener::bind((std::net::Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
+/// The signals that we know.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Returns when the daemon is to stop. Until then SIGHUP has the certificates read again, and
 /// nothing else: everything that the configuration says takes a restart.
-async fn wait_for_end(tls: Option<Tls>) -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
+async fn wait_for_end(tls: Option<Tls>, mut signals: Signals) {
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hang_up.recv() => {}
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
+            _ = signals.hang_up.recv() => {}
         }
         if let Some(tls) = tls.clone() {
             // It logs what goes wrong, and a panic in it leaves the old certificates.

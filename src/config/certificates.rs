@@ -128,6 +128,7 @@ impl Certificates {
             folder: self.folder.clone(),
             by_name: HashMap::new(),
             unreadable: Vec::new(),
+            closed: Vec::new(),
         };
         index.search(&self.folder, DEPTH);
         index
@@ -141,6 +142,8 @@ pub struct Index {
     by_name: HashMap<String, (SystemTime, Pair)>,
     /// Files that look like certificates and are none, with the reason.
     pub unreadable: Vec<String>,
+    /// Files and folders that we may not read, with the reason.
+    pub closed: Vec<String>,
 }
 
 impl Index {
@@ -165,8 +168,12 @@ impl Index {
     }
 
     fn search(&mut self, folder: &Path, depth: usize) {
-        // A folder that is absent or closed to us holds no certificates for us.
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let entries = fs::read_dir(folder);
+        if let Err(error) = &entries {
+            // A folder that is absent holds no certificates.
+            self.note_closed(folder, error);
+        }
+        for entry in entries.into_iter().flatten().flatten() {
             let path = entry.path();
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
                 continue;
@@ -184,10 +191,26 @@ impl Index {
         }
     }
 
+    /// Notes what we may not read; whether that was the reason.
+    fn note_closed(&mut self, path: &Path, error: &std::io::Error) -> bool {
+        let closed = error.kind() == std::io::ErrorKind::PermissionDenied;
+        if closed {
+            self.closed.push(format!("{}: {error}", path.display()));
+        }
+        closed
+    }
+
     fn add(&mut self, certificate: PathBuf) {
         let key = key_beside(&certificate);
         if key == certificate || !key.is_file() {
             return;
+        }
+        for file in [&certificate, &key] {
+            if let Err(error) = fs::File::open(file)
+                && self.note_closed(file, &error)
+            {
+                return;
+            }
         }
         let read = names_in(&certificate).and_then(|names| {
             let changed = fs::metadata(&certificate).and_then(|file| file.modified());

@@ -310,8 +310,16 @@ impl Config {
     }
 
     /// What is allowed but probably not meant: links that lead nowhere, or to another host.
+    ///
+    /// Also HTTPS that is off only since we may not read where the certificates are.
     pub fn doubts(&self) -> Vec<String> {
         let mut doubts = Vec::new();
+        if self.http.lacks_certificate {
+            let closed = self.http.certificates.index().closed;
+            doubts.extend(closed.iter().map(|place| {
+                format!("HTTPS is off, and certificates may be where they cannot be read: {place}")
+            }));
+        }
         let listeners = || self.http.listen.iter().chain(&self.http.listen_tls);
         if listeners().next().is_none() {
             doubts.push(
@@ -323,6 +331,15 @@ impl Config {
         let private = listeners().all(|address| address.ip().is_loopback());
         for host in &self.hosts {
             doubts.extend(host.doubled_path());
+            if let Some(file) = &host.xmpp.ca_file
+                && let Err(error) = std::fs::File::open(file)
+            {
+                doubts.push(format!(
+                    "hosts.\"{}\": xmpp.ca_file: {}: {error}; without it no account can be made on the page",
+                    host.domain,
+                    file.display()
+                ));
+            }
             // Nobody else is meant to reach this machine under that name.
             let local = host.http_host == "localhost" || host.http_host.ends_with(".localhost");
             if host.lacks_external_url && private {

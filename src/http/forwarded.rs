@@ -1,6 +1,7 @@
 //! Who asks: the address of the client and the scheme it used, also behind proxies.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
 
 use axum::http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
@@ -15,11 +16,43 @@ pub(super) struct Proxies {
     pub legacy: bool,
 }
 
+/// Those who speak for others without being believed. Anybody can, so only some are remembered.
+#[derive(Debug, Default)]
+pub(super) struct Strangers(Mutex<Vec<IpAddr>>);
+
+impl Strangers {
+    const MOST: usize = 16;
+
+    /// Whether `peer` speaks for somebody else, is not believed, and was not noted before.
+    pub(super) fn note(&self, peer: Peer, headers: &HeaderMap, proxies: &Proxies) -> bool {
+        let header = if proxies.legacy {
+            HeaderName::from_static("x-forwarded-for")
+        } else {
+            axum::http::header::FORWARDED
+        };
+        if !headers.contains_key(header) || proxies.trusts(peer.ip) {
+            return false;
+        }
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = known.len() < Self::MOST && !known.contains(&peer.ip);
+        if new {
+            known.push(peer.ip);
+        }
+        new
+    }
+}
+
+impl Proxies {
+    fn trusts(&self, ip: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(&ip))
+    }
+}
+
 /// The client that `peer` is, or speaks for. Proxies are believed only as far as trusted ones wrote
 /// it: the right-most address that is not a trusted proxy's is the client, and the scheme that stands with it is the
 /// client's.
 pub(super) fn client(peer: Peer, headers: &HeaderMap, proxies: &Proxies) -> Peer {
-    let is_trusted = |ip: IpAddr| proxies.trusted.iter().any(|network| network.contains(&ip));
+    let is_trusted = |ip: IpAddr| proxies.trusts(ip);
     if !is_trusted(peer.ip) {
         return peer;
     }

@@ -43,7 +43,7 @@ use crate::error::Error;
 use crate::invite::Invite;
 use crate::token::InviteToken;
 use compat::{admin_api, register_api};
-use forwarded::Proxies;
+use forwarded::{Proxies, Strangers};
 use limit::Failures;
 use pages::apps;
 use pages::memo::Memo;
@@ -293,6 +293,8 @@ struct FrontParts {
     doors: HashMap<String, Arc<Door>>,
     default: Option<Arc<Door>>,
     proxies: Proxies,
+    strangers: Strangers,
+    app: App,
     rocks: Rocks,
     /// Where portals ask, of all hosts.
     portals: BTreeSet<String>,
@@ -350,6 +352,8 @@ impl Front {
                 trusted: config.http.trusted_proxies.clone(),
                 legacy: config.http.legacy_x_forwarded,
             },
+            strangers: Strangers::default(),
+            app: app.clone(),
             rocks: Rocks::pack()?,
             portals: config
                 .hosts
@@ -386,6 +390,18 @@ impl Front {
             return self.refuse(request.uri(), &Error::NoSuchHost);
         };
         let client = forwarded::client(peer, request.headers(), &self.0.proxies);
+        if self
+            .0
+            .strangers
+            .note(peer, request.headers(), &self.0.proxies)
+        {
+            self.0.app.metrics.strangers.inc();
+            tracing::warn!(
+                "{} speaks for others (X-Forwarded-For or Forwarded) and is not in trusted_proxies, so all of them \
+                 count as one client; if it is your proxy, add it there",
+                peer.ip
+            );
+        }
         request.extensions_mut().insert(client);
         let readers = door.apps.at(request.uri().path());
         let origin = request.headers().get(header::ORIGIN).cloned();

@@ -158,6 +158,9 @@ impl<'a> Search<'a> {
         for file in &self.index.unreadable {
             tracing::warn!("not a certificate that can be used: {file}");
         }
+        for place in &self.index.closed {
+            tracing::warn!("not looked at for certificates: {place}");
+        }
     }
 
     /// The names of the hosts: where they answer, and what their links say.
@@ -203,12 +206,14 @@ impl<'a> Search<'a> {
     }
 
     fn nothing_found(&self) -> String {
+        let closed = self.index.closed.iter().map(|place| format!("; {place}"));
         format!(
             "{}: https_ports: there is no certificate: no *.crt with its *.key and no fullchain.pem with its \
              privkey.pem in {}; `certificates` names another folder, `https_certificate` a file, and `https_ports = []` \
-             switches HTTPS off",
+             switches HTTPS off{}",
             self.config.path.display(),
             self.config.http.certificates.folder.display(),
+            closed.collect::<String>(),
         )
     }
 }

@@ -62,7 +62,9 @@ def test_invited_installs_it_where_there_is_no_luarocks(bare, tmp_path):
     assert names_below(folder) == MODULE_FILES
     assert f'plugin_paths = {{ "{folder}" }}' in told
     bare.prosody.plugin_paths.insert(0, folder)
-    assert f'invited_secret_file = "{bare.invited.secret_file}"' in told
+    assert "above the first VirtualHost" in told
+    assert 'invited_secret_file = "/etc/prosody/bridge.secret"' in told, "the daemon's folder is closed to Prosody"
+    assert f"install -m 640 -g prosody {bare.invited.secret_file} /etc/prosody/bridge.secret" in told
     assert f'invited_url = "http://127.0.0.1:{bare.invited.bridge_port}"' in told
     assert_the_module_works(bare)
 

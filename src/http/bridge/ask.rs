@@ -67,6 +67,15 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
+/// How many addresses speak for others without being trusted proxies, out of the text of `/metrics`.
+pub fn untrusted_proxies(metrics: &str) -> u64 {
+    metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("invited_untrusted_proxies_total "))
+        .and_then(|value| value.parse().ok())
+        .unwrap_or_default()
+}
+
 /// When the module of `host` asked last, in Unix seconds, out of the text of `/metrics`.
 pub fn last_question(metrics: &str, host: &str) -> Option<i64> {
     let name = format!("invited_bridge_last_question_timestamp_seconds{{host=\"{host}\"}} ");

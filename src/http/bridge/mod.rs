@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::secret::Secret;
 use operations::Question;
 
-pub use ask::{ask, ask_server, last_question};
+pub use ask::{ask, ask_server, last_question, untrusted_proxies};
 
 /// Largest question, in bytes.
 const MAX_BODY: usize = 64 * 1024;
