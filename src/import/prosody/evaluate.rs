@@ -25,7 +25,7 @@ const STEPS: u32 = 50;
 const LONGEST: Duration = Duration::from_secs(10);
 const STACK: usize = 8 << 20;
 /// What all options may hold together.
-const MOST_VALUES: usize = 1 << 20;
+const MOST_VALUES: usize = 1 << 17;
 /// Files that are included, and how deep.
 const MOST_INCLUDES: usize = 200;
 const DEEPEST_INCLUDE: usize = 20;
