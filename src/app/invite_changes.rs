@@ -1,7 +1,7 @@
 //! Changes invites after they were made: takes back, restores, prolongs, limits.
 
 use super::App;
-use super::invites::{CHOSEN_FOR_SEVERAL, check_details, check_lifetime, check_limits};
+use super::invites::{CHOSEN_FOR_SEVERAL, check_details, check_lifetime, check_limits, check_note};
 use crate::config::Host;
 use crate::error::Error;
 use crate::invite::{Invite, Lifetime};
@@ -69,6 +69,7 @@ impl App {
         let now = self.clock.now();
         let details = match alteration.note {
             Some(note) => {
+                check_note(Some(&note))?;
                 let mut details = invite.details.clone();
                 details.note = Some(note).filter(|note| !note.is_empty());
                 check_details(&details)?;

@@ -70,6 +70,8 @@ pub const MAX_BULK: usize = 10_000;
 const MAX_LIFETIME: i64 = 100 * 365 * 86_400;
 /// Most uses that an invite may be limited to.
 const MAX_USES: i64 = 1_000_000;
+/// Longest remark, in characters.
+const MAX_NOTE: usize = 1_000;
 /// Largest `additional_data`, in bytes of JSON.
 const MAX_DETAILS: usize = 16 * 1024;
 
@@ -449,6 +451,7 @@ fn check(host: &Host, new: &NewInvite, by: By<'_>) -> Result<(), Error> {
     }
     if !matches!(by, By::Server) {
         check_extra(&new.details)?;
+        check_note(new.details.note.as_deref())?;
     }
     if new.kind != Kind::Contact && !new.allow_registration {
         return Err(Error::invalid(
@@ -496,6 +499,15 @@ fn check_choice(token: &InviteToken, kind: Kind, max_uses: Option<i64>) -> Resul
             "{OUR_LENGTH} letters are what random tokens have; make yours shorter or longer"
         );
         return Err(Error::invalid("token", reason));
+    }
+    Ok(())
+}
+
+/// A remark of bearable length.
+pub(super) fn check_note(note: Option<&str>) -> Result<(), Error> {
+    if note.is_some_and(|note| note.chars().count() > MAX_NOTE) {
+        let reason = format!("it is longer than {MAX_NOTE} characters");
+        return Err(Error::invalid("note", reason));
     }
     Ok(())
 }

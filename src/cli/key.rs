@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Outcome, on_terminal, print, print_json, print_table, span};
+use super::{Failure, Outcome, on_terminal, output_is_lost, print, print_json, print_table, span};
 use crate::api_key::Scope;
 use crate::app::{App, NewKey};
 use crate::clock::Timestamp;
@@ -83,6 +83,12 @@ pub(super) async fn run(command: Command, app: App) -> Outcome {
 
 async fn create(new: Create, app: &App) -> Outcome {
     let host = app.config.host(&new.host)?;
+    if output_is_lost() {
+        return Err(Failure::Failed(
+            "standard output is closed or /dev/null, so nobody would see the key; none was made"
+                .to_owned(),
+        ));
+    }
     let key = app
         .create_key(
             host,
@@ -94,7 +100,18 @@ async fn create(new: Create, app: &App) -> Outcome {
             },
         )
         .await?;
-    print(&key.full_text())
+    // The secret is shown only now, so a key that could not be shown must not stay.
+    if let Err(failure) = print(&key.full_text()) {
+        app.delete_key(host, &key.id).await?;
+        let why = match failure {
+            Failure::Failed(why) => why,
+            Failure::Usage(_) | Failure::Silent(_) => "nobody reads it".to_owned(),
+        };
+        return Err(Failure::Failed(format!(
+            "standard output takes nothing, so the key was deleted again: {why}"
+        )));
+    }
+    Ok(())
 }
 
 async fn list(host: &str, as_json: bool, app: &App) -> Outcome {

@@ -19,7 +19,10 @@ mod service_user;
 mod user;
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{IsTerminal as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -435,6 +438,17 @@ fn print(text: &str) -> Outcome {
 /// Prints what may have colours of ours.
 fn print_as_it_is(text: &str) -> Outcome {
     Ok(writeln!(anstream::stdout(), "{text}")?)
+}
+
+/// Whether what is printed goes nowhere. An output that was closed is `/dev/null` before this program begins:
+/// Rust's own start makes it so.
+fn output_is_lost() -> bool {
+    let is_null = || {
+        let output = File::from(std::io::stdout().as_fd().try_clone_to_owned()?).metadata()?;
+        let null = std::fs::metadata("/dev/null")?;
+        Ok::<_, std::io::Error>(output.file_type().is_char_device() && output.rdev() == null.rdev())
+    };
+    is_null().unwrap_or(false)
 }
 
 /// Whether a person reads the output.

@@ -72,6 +72,76 @@ fn a_key_is_made_listed_and_deleted_as_prosodyctl_does() {
 }
 
 #[test]
+fn a_key_that_nobody_could_see_is_not_made() {
+    let shell = Shell::new();
+    let config = shell.config();
+    let create = |output: std::process::Stdio| {
+        let words = ["key", "create", "example.com"];
+        let mut command = invited();
+        command
+            .args(words)
+            .env("INVITED_CONFIG", &config)
+            .stdout(output);
+        let child = command.stderr(std::process::Stdio::piped()).spawn();
+        told(
+            child
+                .and_then(std::process::Child::wait_with_output)
+                .expect("it runs"),
+        )
+    };
+    let full = std::fs::File::create("/dev/full").expect("a full output");
+    let (reader, unread) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    for (output, why) in [
+        (full.into(), "No space left"),
+        (unread.into(), "nobody reads it"),
+        (std::process::Stdio::null(), "none was made"),
+    ] {
+        let (code, _, errors) = create(output);
+        assert_eq!(code, 1, "{errors}");
+        assert!(errors.contains(why), "{errors}");
+    }
+    let mut closed = Command::new("sh");
+    let line = "exec \"$0\" key create example.com >&-";
+    closed.args(["-c", line, env!("CARGO_BIN_EXE_invited")]);
+    closed.env("INVITED_CONFIG", &config);
+    let (code, _, errors) = told(closed.output().expect("it runs"));
+    assert_eq!(code, 1, "{errors}");
+    assert_eq!(shell.run(&["key", "list", "example.com"]).1, "");
+}
+
+#[test]
+fn a_note_has_the_same_length_at_every_door() {
+    let shell = Shell::new();
+    let (good, long) = ("ü".repeat(1_000), "ü".repeat(1_001));
+    for words in [
+        ["create", "example.com"],
+        ["contact", "nora@example.com"],
+        ["reset", "nora@example.com"],
+    ] {
+        let ask = |note: &str| shell.run(&["invite", words[0], words[1], "--note", note]);
+        assert_eq!(ask(&good).0, 0);
+        let (code, _, errors) = ask(&long);
+        assert_eq!(
+            (code, errors.as_str()),
+            (1, "invited: note: it is longer than 1000 characters\n")
+        );
+    }
+    let (_, link, _) = shell.run(&["invite", "create", "example.com"]);
+    let change = |note: &str| {
+        shell.run(&[
+            "invite",
+            "change",
+            "example.com",
+            link.trim(),
+            "--note",
+            note,
+        ])
+    };
+    assert_eq!((change(&good).0, change(&long).0), (0, 1));
+}
+
+#[test]
 fn a_key_without_a_name_is_listed_as_unknown() {
     let shell = Shell::new();
     let (_, key, _) = shell.run(&["key", "create", "example.com"]);

@@ -15,8 +15,6 @@ use crate::invite::{Details, Kind, Lifetime, NewInvite};
 use crate::jid::Domain;
 use crate::secret;
 
-/// Longest remark, in characters.
-const MAX_NOTE: usize = 1_000;
 /// Most roles or groups, and the longest name of one, in characters.
 const MAX_NAMES: usize = 20;
 const MAX_NAME: usize = 100;
@@ -86,7 +84,7 @@ impl CreateInvite {
         };
         let details = Details {
             source: Some(format!("api/token/{}", key.id())),
-            note: self.note.map(note).transpose()?,
+            note: self.note,
             roles: names("roles", kind, self.roles)?,
             groups: names("groups", kind, self.groups)?,
             extra: extra(self.extra)?,
@@ -112,15 +110,6 @@ impl CreateInvite {
 /// The span that was asked for, or the host's.
 pub(super) fn lifetime(span: Option<Period>) -> Lifetime {
     span.map_or(Lifetime::Default, |span| Lifetime::Seconds(span.0))
-}
-
-/// A remark of bearable length.
-pub(super) fn note(text: String) -> Result<String, Error> {
-    if text.chars().count() > MAX_NOTE {
-        let reason = format!("it is longer than {MAX_NOTE} characters");
-        return Err(Error::invalid("note", reason));
-    }
-    Ok(text)
 }
 
 fn names(field: &'static str, kind: Kind, list: Option<Vec<String>>) -> Result<Vec<String>, Error> {

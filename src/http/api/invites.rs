@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::caller::{AdminKey, AnyKey};
-use super::create::{CreateInvite, lifetime, note, repeat_key, span_schema};
+use super::create::{CreateInvite, lifetime, repeat_key, span_schema};
 use super::form::{self, Limit, given};
 use super::{Answer, InviteView, PREFIX, Part, RegistrationView, answer, created};
 use crate::app::{Alteration, By, Created, FindBy};
@@ -203,7 +203,7 @@ pub(super) async fn alter(
     let alteration = Alteration {
         lifetime: asked.expires_in.map(|span| lifetime(Some(span))),
         max_uses: asked.max_uses,
-        note: asked.note.map(note).transpose()?,
+        note: asked.note,
     };
     let (invite, token) = find(&site, &id).await?;
     let altered = site

@@ -327,6 +327,10 @@ async fn every_field_is_checked_and_nothing_is_stored() {
         let reply = portal.post("account", &asked).await;
         assert_eq!(reply.refused(400), "username", "{name}");
     }
+    let reply = portal
+        .post("account", &json!({"note": "x".repeat(1_001)}))
+        .await;
+    assert_eq!(reply.refused(400), "note");
     let fat: Vec<String> = (0..90).map(|n| format!("{n:0>1000}")).collect();
     let fat = json!({"groups": fat});
     assert_eq!(
