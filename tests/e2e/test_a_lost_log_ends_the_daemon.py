@@ -16,6 +16,8 @@ from harness.invited import Invited
 from harness.maker import make
 from harness.waiting import free_port, wait_until
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def invited(tmp_path):

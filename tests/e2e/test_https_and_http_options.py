@@ -337,7 +337,9 @@ def test_apps_are_where_the_options_put_them(make):
         assert desk.curl(https(desk, f"/register?t={token}")).status == 404
 
 
-@pytest.mark.parametrize("path", ["/invites_api/", "/invites_api/more", "/register/more", "/invite/setup", "/invites_apix"])
+@pytest.mark.parametrize(
+    "path", ["/invites_api/", "/invites_api/more", "/register/more", "/invite/setup", "/invites_apix"]
+)
 def test_addresses_of_programs_are_exact_and_so_are_those_below_pages(desk, path):
     assert desk.curl(plain(desk, path)).status == 404
 

@@ -206,6 +206,7 @@ def test_the_written_configuration_is_used_at_once(tmp_path):
     assert checked.returncode == 0, checked.stderr
 
 
+@pytest.mark.once
 def test_a_hundred_thousand_invites_come_over_at_once(tmp_path, capsys):
     moving = Moving.start(tmp_path / "many")
     try:

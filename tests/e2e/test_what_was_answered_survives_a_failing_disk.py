@@ -19,6 +19,8 @@ from harness.invited import Invited
 from harness.maker import make
 from harness.waiting import free_port, wait_until
 
+pytestmark = pytest.mark.once
+
 ANY = LOG + DATABASE + OTHER
 MANY = 1500
 """Invites that fill a good part of the log."""
