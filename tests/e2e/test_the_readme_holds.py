@@ -1,6 +1,6 @@
 """README.md, "Put it beside my Prosody" and "More commands": every command in it, in its order, on a machine with the
-Prosody that Debian installs. The machine is this one, in namespaces of its own: what is written there is gone afterwards,
-and its ports are nobody else's."""
+Prosody that Debian installs. The machine is this one, in namespaces of its own: what is written there is gone
+afterwards, and its ports are nobody else's."""
 
 import os
 import re
