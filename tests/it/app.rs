@@ -1,6 +1,7 @@
 //! An invite gives exactly what it says.
 
 use futures_util::future::join_all;
+use invited::api_key::Scope;
 use invited::app::{By, NewKey};
 use invited::error::Error;
 use invited::invite::{Kind, Lifetime, NewInvite, State};
@@ -553,12 +554,20 @@ async fn a_line_of_inviters_is_drawn_a_hundred_steps_down() {
     assert_eq!(depth, 100);
 }
 
+/// A key that may choose tokens and give groups.
+fn of_an_admin() -> NewKey {
+    NewKey {
+        scopes: vec![Scope::Admin],
+        ..NewKey::default()
+    }
+}
+
 on_both_engines! {
     async fn of_invites_that_are_made_at_once_only_the_bad_ones_are_refused(desk: Desk) {
         let host = desk.host();
         let mut keys = Vec::new();
         for _ in 0..2 {
-            let key = desk.app.create_key(host, NewKey::default()).await.expect("a key");
+            let key = desk.app.create_key(host, of_an_admin()).await.expect("a key");
             let accepted = desk.app.accept_key(host, &key.full_text()).await.expect("it is good");
             keys.push((key.id, accepted));
         }
@@ -592,7 +601,7 @@ on_both_engines! {
 on_both_engines! {
     async fn invites_that_are_made_at_once_are_each_stored_as_it_is(desk: Desk) {
         let host = desk.host();
-        let key = desk.app.create_key(host, NewKey::default()).await.expect("a key");
+        let key = desk.app.create_key(host, of_an_admin()).await.expect("a key");
         let key = desk.app.accept_key(host, &key.full_text()).await.expect("it is good");
         // Some are alike, some are not; all are stored in a few groups.
         let attempts = (0..60_i64).map(|n| {
