@@ -55,7 +55,7 @@ fn advice(folder: &Path, config: Option<&Config>) -> String {
         folder.display()
     )];
     lines.push(format!(
-        "    plugin_paths = {{ {:?} }}",
+        "    plugin_paths = {{ {:?} }} -- in place of the one that is there, if any",
         folder.display().to_string()
     ));
     lines.push(format!("    invited_secret_file = {COPY:?}"));

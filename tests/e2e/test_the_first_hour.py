@@ -22,6 +22,8 @@ from harness.desk import Desk
 from harness.invited import BINARY
 from harness.waiting import wait_until
 
+pytestmark = pytest.mark.once
+
 NOBODY = 65534
 IS_ROOT = os.getuid() == 0
 AS_SOMEBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if IS_ROOT else []

@@ -21,16 +21,16 @@ set -eu
 ip link set lo up
 folder={folder}
 cp -a /etc "$folder/etc"
-mkdir -p "$folder"/{{local/bin,data,log,prosody,backups}}
-chmod 755 "$folder"
+mkdir -p "$folder"/{{local/bin,data,log,prosody}}
 mount --bind "$folder/etc" /etc
 mount --bind "$folder/local" /usr/local
 mount -t tmpfs tmpfs /var/lib
 mount -t tmpfs tmpfs /var/log
-mkdir -p /var/lib/prosody /var/log/prosody /run/prosody "$folder/backups"
+mount -t tmpfs tmpfs /run
+mkdir -p /var/lib/prosody /var/log/prosody /run/prosody
 chown prosody: /var/lib/prosody /var/log/prosody /run/prosody
 getent passwd invited >/dev/null && userdel invited
-export PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin INVITED_CONFIG=/etc/invited/invited.toml
+export PATH="/usr/local/bin:$PATH:/usr/sbin:/sbin"
 unset INVITED_CONFIG
 cp {binary} /usr/local/bin/invited
 
@@ -59,7 +59,7 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 
 chown root:prosody /etc/prosody/certs/*
 chmod 640 /etc/prosody/certs/*
 printf 'VirtualHost "localhost"\\nVirtualHost "example.com"\\n' >"$folder/hosts"
-sed '/^VirtualHost/,$d' /etc/prosody/prosody.cfg.lua >"$folder/stock"
+sed '/^VirtualHost/,$d; /^plugin_paths/d' /etc/prosody/prosody.cfg.lua >"$folder/stock"
 cat "$folder/stock" "$folder/hosts" >/etc/prosody/prosody.cfg.lua
 wait_for_doctor() {{
     for _ in $(seq 60); do
@@ -94,7 +94,7 @@ def _commands(text):
 
 
 def _as_the_daemons_user(line):
-    command = f"runuser -u invited -- {line.replace('TOKEN', '$token')}"
+    command = f"runuser -u invited -- {line.replace('TOKEN', '$token').replace('/backups/', '/var/lib/backups/')}"
     if "invite reset theo" in line:
         return f"prosodyctl register theo example.com correct-horse\n{command}"
     if "user show" in line:
@@ -133,9 +133,9 @@ def test_every_command_of_the_readme_works_on_a_stock_prosody(tmp_path):
         "runuser -u invited -- invited key create example.com 'My test key'",
         "runuser -u invited -- invited invite create example.com | tee $folder/link",
         "token=$(sed 's/.*?//' $folder/link)",
-        "mkdir -p /backups 2>/dev/null || true; mount -t tmpfs tmpfs /backups; chown invited /backups",
+        "install -d -o invited /var/lib/backups",
         *map(_as_the_daemons_user, more),
-        "test -s /backups/invited.sqlite",
+        "test -s /var/lib/backups/invited.sqlite",
         "! grep -r error /var/log/prosody/",
         "echo 'The README holds.'",
     ]
