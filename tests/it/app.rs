@@ -515,7 +515,14 @@ on_both_engines! {
         );
         assert_eq!(refused(|new| new.kind = Kind::Contact).await, "inviter");
         assert_eq!(
-            refused(|new| new.details.note = Some("x".repeat(20_000))).await,
+            refused(|new| new.details.note = Some("x".repeat(1_001))).await,
+            "note"
+        );
+        assert_eq!(
+            refused(|new| {
+                new.details.extra.insert("more".to_owned(), "x".repeat(20_000).into());
+            })
+            .await,
             "additional_data"
         );
     }

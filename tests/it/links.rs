@@ -162,7 +162,7 @@ async fn the_form_and_portals_may_send_a_bent_link_too() {
         let sent = server.send(method.as_str(), "/register_api/register", &header, body);
         let sent = sent.await;
         assert_eq!(
-            (sent.json["error"].as_str(), sent.field()),
+            (sent.json["reason"].as_str(), sent.field()),
             (Some("invalid"), "password")
         );
     }
