@@ -9,11 +9,15 @@ from .loop import call, run
 
 
 class Stop:
-    """One coming question of one operation, held until the test has decided about it."""
+    """One coming question of one operation, held until the test has decided about it.
+
+    A question about a reservation that was made before is not meant: Prosody repeats those of an earlier test.
+    """
 
     def __init__(self, operation, moment):
         self.operation = operation
         self.moment = moment
+        self.made_since = set()
         self.reached = threading.Event()
         self._decided = asyncio.Event()
         self._cut = False
@@ -75,9 +79,13 @@ class BridgeProxy:
             while request := await _message(reader):
                 self.questions += 1
                 operation = re.match(rb"POST /bridge/v1/(\w+) ", request)[1].decode()
-                await self._hold(operation, "asked")
+                about = _reservation(request)
+                await self._hold(operation, about, "asked")
                 answer = await self._ask(request)
-                stop = await self._hold(operation, "answered")
+                if operation in ("reserve", "claim_contact"):
+                    for stop in self._stops:
+                        stop.made_since.add(_reservation(answer))
+                stop = await self._hold(operation, about, "answered")
                 writer.write(stop and stop.instead or answer)
                 await writer.drain()
         except OSError:
@@ -93,13 +101,19 @@ class BridgeProxy:
         finally:
             writer.close()
 
-    async def _hold(self, operation, moment):
+    async def _hold(self, operation, about, moment):
         for stop in self._stops:
-            if (stop.operation, stop.moment) == (operation, moment):
+            is_meant = about is None or about in stop.made_since
+            if is_meant and (stop.operation, stop.moment) == (operation, moment):
                 self._stops.remove(stop)
                 await stop.hold()
                 return stop
         return None
+
+
+def _reservation(message):
+    found = re.search(rb'"reservation": *"([^"]+)"', message)
+    return found and found[1]
 
 
 async def _message(reader):
